@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* The filters, cheapest first; nothing else is read for what does not pass. */
+#ifndef EXECLAT_MATCH_BPF_H
+#define EXECLAT_MATCH_BPF_H
+
+#include "cgroup.bpf.h"
+
+#define EVERY_BYTE(b) (0x0101010101010101ULL * (b))
+
+/* 0x80 in every byte of the word that is a slash; exact, no borrow between bytes. */
+static __always_inline u64 slashes(u64 word)
+{
+	u64 x = word ^ EVERY_BYTE('/');
+
+	return ~(((x & EVERY_BYTE(0x7f)) + EVERY_BYTE(0x7f)) | x | EVERY_BYTE(0x7f));
+}
+
+/* 0xff in every byte up to, and with, the last marked one (little-endian order). */
+static __always_inline u64 up_to_last(u64 marks)
+{
+	marks |= marks >> 8;
+	marks |= marks >> 16;
+	marks |= marks >> 32;
+	return (marks >> 7) * 0xff;
+}
+
+/*
+ * The base name in the window that ends at the last byte of argv[0]. No branch:
+ * with one per byte, the paths multiply and the verifier gives up. From the last
+ * word to the first, keep what follows the last slash, then nothing.
+ */
+static __always_inline void base_name(struct xl_name_key *key, const u64 *window)
+{
+	u64 *out = (u64 *)key->name;
+	u64 drop = 0;
+
+#pragma unroll
+	for (int i = XL_NAME_BYTES / 8 - 1; i >= 0; i--) {
+		u64 marks = slashes(window[i]);
+
+		out[i] = window[i] & ~up_to_last(marks) & ~drop;
+		drop |= 0 - ((marks | (0 - marks)) >> 63);
+	}
+}
+
+/* The name filter's answer for argv[0]: 0 no, 1 yes, -1 it could not be read. */
+static __always_inline int argv0_matches(struct task_struct *task, u32 which, bool direct)
+{
+	struct mm_struct *mm = FOLLOW(direct, task, mm);
+	struct name_scratch *scratch;
+	struct xl_name_key key;
+	unsigned long at;
+	long bytes;
+
+	scratch = bpf_map_lookup_elem(&name_scratch, &which);
+	if (!scratch)
+		return -1;
+	at = GET(direct, mm, arg_start);
+	bytes = bpf_probe_read_user_str(scratch->argv0, sizeof(scratch->argv0), (void *)at);
+	if (bytes <= 1 || bytes >= XL_ARGV0_BYTES)
+		return bytes == 1 ? 0 : -1;
+	/* The window ends before the NUL, and starts in `zeros` if argv[0] is short. */
+	bytes = (bytes - 1) & (XL_ARGV0_BYTES - 1);
+	base_name(&key, (const u64 *)((u8 *)scratch + bytes));
+	return bpf_map_lookup_elem(&targ_base_names, &key) != NULL;
+}
+
+static __always_inline bool name_matches(struct task_struct *task, u32 which, bool direct)
+{
+	/* Set: between v5.18 and v6.4 the helper leaves what is after the NUL. */
+	struct xl_comm_key comm = {};
+	u8 *match;
+	int argv0;
+
+	bpf_get_current_comm(&comm, sizeof(comm));
+	match = bpf_map_lookup_elem(&targ_comms, &comm);
+	if (match && *match == XL_MATCH_ALWAYS)
+		return true;
+	argv0 = argv0_matches(task, which, direct);
+	return argv0 > 0 || (argv0 < 0 && match);
+}
+
+static __always_inline bool uid_matches(void)
+{
+	u32 uid = bpf_get_current_uid_gid();
+
+	return bpf_map_lookup_elem(&targ_uid_set, &uid) != NULL;
+}
+
+/* Whether the current task's new image passes the filters. */
+static __always_inline bool exec_matches(struct task_struct *task, u32 tracked_flags, u32 which,
+					 bool direct)
+{
+	if (tracked_flags & XL_T_FOLLOW)
+		return true;
+	/* Its runtime matched, and may have moved it: its name alone is asked. */
+	if (targ_anatomy && (tracked_flags & XL_T_LINEAGE))
+		return !targ_names || name_matches(task, which, direct);
+	if (targ_scope && !(tracked_flags & XL_T_SCOPE))
+		return false;
+	return in_asked_cgroups(task, direct) &&
+	       (!targ_names || name_matches(task, which, direct)) && (!targ_uids || uid_matches());
+}
+
+#endif
