@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The scan of what runs already: an iterator over all processes that lists them
+ * and, in a second pass, takes in those that userspace wants. It runs in the
+ * reader's context and knows start times to the nanosecond; /proc has 10 ms.
+ */
+#ifndef EXECLAT_SCAN_BPF_H
+#define EXECLAT_SCAN_BPF_H
+
+#include "track.bpf.h"
+#include "report.bpf.h"
+
+/*
+ * What it has used stays 0 here: it is counted from the process's start, as its time is.
+ * bpf_seq_write() can come short only by asking to be called again.
+ */
+static __always_inline void list_process(struct bpf_iter__task *ctx, struct task_struct *task,
+					 u32 flags)
+{
+	struct task_struct *parent = readable(task)->real_parent;
+	struct cgroup *cgrp;
+	struct xl_exec record = {
+		.header = {
+			.bytes = sizeof(record),
+			.kind = XL_RUNNING,
+			.flags = flags,
+			.ts_ns = bpf_ktime_get_ns(),
+			.start_ns = task->start_time,
+			.tgid = task->tgid,
+			.seq = 1,
+		},
+		.exec_id = task->self_exec_id,
+		.ppid = parent->tgid,
+		.uid = readable(task)->cred->uid.val,
+		.maxrss_pages = peak_pages(readable(task)->signal, true),
+	};
+
+	if (in_asked_cgroups(task, true))
+		record.header.flags |= XL_F_IN_CGROUP;
+	cgrp = cgroup_in(task, targ_shown_hierarchy, XL_HIERARCHIES, true);
+	if (cgrp)
+		record.cgroup_id = cgroup_id_of(cgrp, targ_shown_hierarchy, true);
+	bpf_probe_read_kernel_str(record.comm, sizeof(record.comm), task->comm);
+	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
+}
+
+/*
+ * Takes the process in, unless it has exec'd or ended since it was listed: then 0
+ * is returned, else how it got into the table. The entry goes in first and its
+ * life is looked at after: an end later than that look finds the entry.
+ */
+static __always_inline u32 take_in(struct task_struct *task)
+{
+	u32 tgid = task->tgid;
+	struct xl_wanted *wants = bpf_map_lookup_elem(&wanted, &tgid);
+	struct xl_tracked fresh = {};
+	struct xl_tracked *entry;
+
+	if (!wants || wants->start_ns != task->start_time)
+		return 0;
+	fresh.start_ns = wants->start_ns;
+	fresh.flags = wants->flags;
+	fresh.exec_id = wants->exec_id;
+	fresh.seq = wants->flags & XL_T_ACTIVE ? 1 : 0;
+	if (!insert_hashed(tgid, &fresh))
+		return XL_F_KNOWN;
+	/*
+	 * A leader that left before met no entry to mark. It may be on its way yet
+	 * and mark the entry too, so this is a count.
+	 */
+	if (task->flags & PF_EXITING) {
+		entry = bpf_map_lookup_elem(&tracked, &tgid);
+		if (entry)
+			__sync_fetch_and_add(&entry->leader_gone, 1);
+	}
+	if (readable(task)->signal->live.counter > 0 && task->self_exec_id == wants->exec_id)
+		return XL_F_TAKEN;
+	entry = bpf_map_lookup_elem(&tracked, &tgid);
+	/* An exec or the end has met the entry and counts on this record. */
+	if (!entry || entry->seq != fresh.seq)
+		return XL_F_TAKEN;
+	return remove_hashed(tgid) ? 0 : XL_F_TAKEN;
+}
+
+SEC("iter/task")
+int scan(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct signal_struct *signal;
+	u32 flags = 0;
+
+	own_tgid = bpf_get_current_pid_tgid() >> 32;
+	tells_status = kernel_tells_status();
+	if (!task || task->pid != task->tgid || task->flags & PF_KTHREAD)
+		return 0;
+	signal = readable(task)->signal;
+	if (signal->live.counter == 0 && task->exit_state && signal->nr_threads <= 1)
+		flags |= XL_F_DEAD;
+	if (scan_commit) {
+		u32 taken = take_in(task);
+
+		if (!taken)
+			return 0;
+		flags |= taken;
+	}
+	list_process(ctx, task, flags);
+	return 0;
+}
+
+#endif
