@@ -1,3 +1,7 @@
 //! execlat: how long do programs run, from exec to exit, on a container host?
 
+pub mod clock;
+pub mod event;
+pub mod hash;
 mod skel;
+pub mod text;
