@@ -3,5 +3,7 @@
 pub mod clock;
 pub mod event;
 pub mod hash;
+pub mod order;
 mod skel;
 pub mod text;
+pub mod wire;
