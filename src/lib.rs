@@ -3,7 +3,9 @@
 pub mod clock;
 pub mod event;
 pub mod hash;
+pub mod loss;
 pub mod order;
+pub mod pair;
 mod skel;
 pub mod text;
 pub mod wire;

@@ -1,0 +1,354 @@
+//! Pairs the start and the end of each execution: the state machine that turns
+//! events of processes into executions, each reported exactly once. Pure: time
+//! is what the events and the caller say.
+//!
+//! The kernel numbers each process's records without gaps, so a record that
+//! overtook an earlier one is seen as such, whatever the times say: it is parked
+//! until the earlier one is here, or is given up as lost.
+
+mod running;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+use crate::event::{End, Event, EventKind, Execution, Image, ProcessId, Usage};
+use crate::hash::QuickMap;
+
+pub use running::Longest;
+
+/// An exec with the same arguments later than this is a loop, not a runtime that
+/// re-executes itself.
+const REEXEC_NS: u64 = 1_000_000_000;
+/// How long after a parked record the one before it may still come.
+const GIVE_UP_NS: u64 = 1_000_000_000;
+/// Records parked in all; beyond it the oldest is taken as it is.
+const PARKED_MAX: usize = 65_536;
+
+/// What could not be paired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Unpaired {
+    /// Ends of executions whose start was lost.
+    pub finishes_without_start: u64,
+    /// Executions whose end was lost.
+    pub starts_without_finish: u64,
+    /// Records that came after they had been given up.
+    pub late_records: u64,
+}
+
+impl Unpaired {
+    /// Adds what another source came to.
+    pub fn add(&mut self, other: Unpaired) {
+        self.finishes_without_start += other.finishes_without_start;
+        self.starts_without_finish += other.starts_without_finish;
+        self.late_records += other.late_records;
+    }
+}
+
+/// An execution that has not ended yet.
+#[derive(Debug)]
+struct Open {
+    image: Box<Image>,
+    start_ns: u64,
+    start_known: bool,
+    last_exec_ns: u64,
+    reexecs: u32,
+}
+
+#[derive(Debug)]
+struct Process {
+    next_seq: u32,
+    last_ts_ns: u64,
+    open: Option<Open>,
+    parked: Vec<Event>,
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        Process {
+            next_seq: 1,
+            last_ts_ns: 0,
+            open: None,
+            parked: Vec::new(),
+        }
+    }
+}
+
+impl Process {
+    fn begin(&mut self, id: ProcessId, open: Open, notes: &mut Notes) {
+        if let Some(begun) = &mut notes.begun {
+            begun.push((id, open.start_ns));
+        }
+        self.open = Some(open);
+    }
+
+    /// Applies what is parked, whatever is missing in between. True if the process ended.
+    fn apply_parked(&mut self, notes: &mut Notes, out: &mut Vec<Execution>) -> bool {
+        self.parked.sort_unstable_by_key(|event| event.seq);
+        let mut ended = false;
+        for event in std::mem::take(&mut self.parked) {
+            ended |= apply_after_gap(self, event, notes, out);
+        }
+        ended
+    }
+}
+
+/// The state machine.
+#[derive(Debug, Default)]
+pub struct Pair {
+    processes: QuickMap<ProcessId, Process>,
+    /// Who has parked records, by time of the record, oldest first as parked.
+    parked: VecDeque<(u64, ProcessId)>,
+    notes: Notes,
+}
+
+/// What is said of records beside the executions that they make.
+#[derive(Debug, Default)]
+struct Notes {
+    unpaired: Unpaired,
+    /// Whose execution has begun, and when it did; kept only if somebody asks.
+    begun: Option<Vec<(ProcessId, u64)>>,
+}
+
+impl Pair {
+    /// From now on, notes which executions begin.
+    pub fn note_begun(&mut self) {
+        self.notes.begun.get_or_insert_default();
+    }
+
+    /// Which have begun since the last call: the process, and the start in
+    /// nanoseconds. They may be over.
+    pub fn take_begun(&mut self) -> Vec<(ProcessId, u64)> {
+        self.notes
+            .begun
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
+    }
+
+    /// Takes the next event; pushes the executions that it ends.
+    pub fn push(&mut self, event: Event, out: &mut Vec<Execution>) {
+        let id = event.process;
+        let process = self.processes.entry(id).or_default();
+        if event.seq < process.next_seq {
+            self.notes.unpaired.late_records += 1;
+            return;
+        }
+        if event.seq > process.next_seq {
+            self.parked.push_back((event.ts_ns, id));
+            process.parked.push(event);
+            if self.parked.len() > PARKED_MAX {
+                self.give_up_oldest(out);
+            }
+            return;
+        }
+        let mut ended = apply(process, event, &mut self.notes, out);
+        while !ended && !process.parked.is_empty() {
+            let next_seq = process.next_seq;
+            let Some(at) = process.parked.iter().position(|e| e.seq == next_seq) else {
+                break;
+            };
+            let event = process.parked.swap_remove(at);
+            ended = apply(process, event, &mut self.notes, out);
+        }
+        if ended {
+            self.notes.unpaired.late_records += process.parked.len() as u64;
+            self.processes.remove(&id);
+        }
+    }
+
+    /// Nothing older than `horizon_ns` will come but by accident: what waits for a
+    /// record that should have been here long ago does not wait longer.
+    pub fn advance(&mut self, horizon_ns: u64, out: &mut Vec<Execution>) {
+        while let Some(&(ts_ns, _)) = self.parked.front() {
+            if ts_ns.saturating_add(GIVE_UP_NS) > horizon_ns {
+                break;
+            }
+            self.give_up_oldest(out);
+        }
+    }
+
+    fn give_up_oldest(&mut self, out: &mut Vec<Execution>) {
+        let Some((ts_ns, id)) = self.parked.pop_front() else {
+            return;
+        };
+        let Some(process) = self.processes.get_mut(&id) else {
+            return;
+        };
+        // What it waited for may have come since.
+        if !process.parked.iter().any(|event| event.ts_ns == ts_ns) {
+            return;
+        }
+        if process.apply_parked(&mut self.notes, out) {
+            self.processes.remove(&id);
+        }
+    }
+
+    /// Ends what is open in processes that are no more, by a look at all processes
+    /// at `seen_ns` all of whose earlier events have been pushed.
+    pub fn reconcile(
+        &mut self,
+        seen_ns: u64,
+        alive: impl Fn(ProcessId) -> bool,
+        out: &mut Vec<Execution>,
+    ) {
+        let mut gone: Vec<(u64, ProcessId)> = self
+            .processes
+            .iter()
+            .filter(|(id, process)| process.last_ts_ns < seen_ns && !alive(**id))
+            .map(|(id, process)| (process.last_ts_ns, *id))
+            .collect();
+        gone.sort_unstable();
+        for (_, id) in gone {
+            let Some(mut process) = self.processes.remove(&id) else {
+                continue;
+            };
+            process.apply_parked(&mut self.notes, out);
+            close_unseen(id, &mut process, &mut self.notes, out);
+        }
+    }
+
+    /// Whether a record waits for an earlier one.
+    pub fn waits(&self) -> bool {
+        !self.parked.is_empty()
+    }
+
+    /// What could not be paired so far.
+    pub fn unpaired(&self) -> Unpaired {
+        self.notes.unpaired
+    }
+}
+
+impl Open {
+    fn new(image: Box<Image>, start_ns: u64, start_known: bool, ts_ns: u64) -> Open {
+        Open {
+            image,
+            start_ns,
+            start_known,
+            last_exec_ns: ts_ns,
+            reexecs: 0,
+        }
+    }
+
+    fn continues_as(&self, image: &Image, ts_ns: u64) -> bool {
+        ts_ns.saturating_sub(self.last_exec_ns) <= REEXEC_NS && self.image.argv.same_as(&image.argv)
+    }
+
+    fn close(
+        self,
+        process: ProcessId,
+        end_ns: u64,
+        end: End,
+        used: Option<Usage>,
+        maxrss_pages: Option<u64>,
+    ) -> Execution {
+        Execution {
+            process,
+            start_ns: self.start_ns,
+            start_known: self.start_known,
+            end_ns,
+            end,
+            reexecs: self.reexecs,
+            used: used.map(|usage| usage.since(&self.image.usage)),
+            maxrss_pages,
+            image: self.image,
+        }
+    }
+
+    fn snapshot(&self, process: ProcessId, now_ns: u64) -> Execution {
+        Execution {
+            process,
+            image: self.image.clone(),
+            start_ns: self.start_ns,
+            start_known: self.start_known,
+            end_ns: now_ns,
+            end: End::Running,
+            reexecs: self.reexecs,
+            used: None,
+            maxrss_pages: None,
+        }
+    }
+}
+
+/// The next record of a process, none missing before it. True if the process ended.
+fn apply(process: &mut Process, event: Event, notes: &mut Notes, out: &mut Vec<Execution>) -> bool {
+    let (id, ts_ns) = (event.process, event.ts_ns);
+    if event.unseen_exec {
+        close_unseen(id, process, notes, out);
+    }
+    process.next_seq = event.seq.saturating_add(1);
+    process.last_ts_ns = ts_ns;
+    match event.kind {
+        EventKind::Exec(image) => {
+            if let Some(open) = process.open.as_mut()
+                && open.continues_as(&image, ts_ns)
+            {
+                open.reexecs += 1;
+                open.last_exec_ns = ts_ns;
+                return false;
+            }
+            let (used, maxrss_pages) = (Some(image.usage), Some(image.maxrss_pages));
+            if let Some(open) = process.open.take() {
+                out.push(open.close(id, ts_ns, End::Exec, used, maxrss_pages));
+            }
+            process.begin(id, Open::new(image, ts_ns, true, ts_ns), notes);
+            false
+        }
+        EventKind::Unmatched {
+            usage,
+            maxrss_pages,
+        } => {
+            if let Some(open) = process.open.take() {
+                out.push(open.close(id, ts_ns, End::Exec, Some(usage), Some(maxrss_pages)));
+            }
+            false
+        }
+        EventKind::Fork { .. } => false,
+        EventKind::Running(image) => {
+            process.begin(id, Open::new(image, id.start_ns, false, ts_ns), notes);
+            false
+        }
+        EventKind::Exit {
+            matched,
+            status,
+            usage,
+            maxrss_pages,
+        } => {
+            match process.open.take() {
+                Some(open) => {
+                    let end = End::Exit(status);
+                    out.push(open.close(id, ts_ns, end, usage, Some(maxrss_pages)));
+                }
+                None if matched => notes.unpaired.finishes_without_start += 1,
+                None => {}
+            }
+            true
+        }
+    }
+}
+
+/// The same where records before this one may be lost: each of them was an exec,
+/// so that what is open has ended unseen.
+fn apply_after_gap(
+    process: &mut Process,
+    event: Event,
+    notes: &mut Notes,
+    out: &mut Vec<Execution>,
+) -> bool {
+    if event.seq < process.next_seq {
+        notes.unpaired.late_records += 1;
+        return false;
+    }
+    if event.seq > process.next_seq {
+        close_unseen(event.process, process, notes, out);
+    }
+    apply(process, event, notes, out)
+}
+
+/// Ends what is open in a process as `?`.
+fn close_unseen(id: ProcessId, process: &mut Process, notes: &mut Notes, out: &mut Vec<Execution>) {
+    if let Some(open) = process.open.take() {
+        notes.unpaired.starts_without_finish += 1;
+        out.push(open.close(id, process.last_ts_ns, End::Unknown, None, None));
+    }
+}

@@ -1,0 +1,69 @@
+//! Looks at what has not ended yet, which change nothing.
+
+use super::{Open, Pair};
+use crate::event::{Execution, ProcessId};
+
+/// What runs still, as far as it is looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Longest {
+    /// How many in all.
+    pub count: u64,
+    /// Of these, those that ran before anything was seen.
+    pub ran_before: u64,
+    /// The longest, longest first.
+    pub executions: Vec<Execution>,
+}
+
+impl Pair {
+    /// What runs still, as executions up to `now_ns`; longest first.
+    pub fn running(&self, now_ns: u64) -> Vec<Execution> {
+        let mut running: Vec<Execution> = self
+            .processes
+            .iter()
+            .filter_map(|(id, process)| {
+                let open = process.open.as_ref()?;
+                Some(open.snapshot(*id, now_ns))
+            })
+            .collect();
+        running.sort_by_key(|execution| (execution.start_ns, execution.process));
+        running
+    }
+
+    /// What runs in this process still, as an execution up to `now_ns`.
+    pub fn running_in(&self, process: ProcessId, now_ns: u64) -> Option<Execution> {
+        let open = self.processes.get(&process)?.open.as_ref()?;
+        Some(open.snapshot(process, now_ns))
+    }
+
+    /// The longest of what runs still, for looks that are taken often: the others are
+    /// counted, but not copied. `most` of what was seen to start, and `most` of what
+    /// ran before.
+    pub fn longest_running(&self, most: usize, now_ns: u64) -> Longest {
+        let open = self.processes.iter().filter_map(|(id, process)| {
+            let open = process.open.as_ref()?;
+            Some((open.start_ns, *id, open))
+        });
+        let (seen, before): (Vec<_>, Vec<_>) = open.partition(|(.., open)| open.start_known);
+        let count = (seen.len() + before.len()) as u64;
+        let ran_before = before.len() as u64;
+        let mut longest = oldest(before, most);
+        longest.append(&mut oldest(seen, most));
+        let snapshot = |(_, id, open): (u64, ProcessId, &Open)| open.snapshot(id, now_ns);
+        Longest {
+            count,
+            ran_before,
+            executions: longest.into_iter().map(snapshot).collect(),
+        }
+    }
+}
+
+/// Those that began first, in that order.
+fn oldest(mut open: Vec<(u64, ProcessId, &Open)>, most: usize) -> Vec<(u64, ProcessId, &Open)> {
+    let began = |one: &(u64, ProcessId, &Open)| (one.0, one.1);
+    if most < open.len() {
+        open.select_nth_unstable_by_key(most, began);
+        open.truncate(most);
+    }
+    open.sort_unstable_by_key(began);
+    open
+}
