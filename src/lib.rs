@@ -6,6 +6,7 @@ pub mod hash;
 pub mod loss;
 pub mod order;
 pub mod pair;
+pub mod runtime;
 mod skel;
 pub mod text;
 pub mod wire;

@@ -1,0 +1,104 @@
+//! Tells a runtime by the name that it was called by.
+
+use super::Args;
+use super::tables::{CRUN, KATA, RUNC, RUNSC, Runtime, YOUKI};
+
+/// The runtime that `argv0` names, or `comm` where argv\[0\] tells nothing.
+pub(super) fn runtime<'a, I>(
+    argv0: Option<&'a [u8]>,
+    args: &mut Args<I>,
+    comm: &[u8],
+) -> Option<&'static Runtime>
+where
+    I: Iterator<Item = &'a [u8]>,
+{
+    let argv0 = argv0.unwrap_or_default();
+    if !tells_nothing(argv0) {
+        return by_name(base_name(argv0));
+    }
+    let comm = comm.split(|&b| b == 0).next().unwrap_or_default();
+    let re_executed = || {
+        // Only runc's init is re-executed without its name in argv.
+        let nameless = comm == b"exe" || is_number(comm);
+        (nameless && argv0.starts_with(b"/proc/self/") && args.peek() == Some(&b"init"[..]))
+            .then_some(&RUNC)
+    };
+    by_comm(comm).or_else(re_executed)
+}
+
+/// argv\[0\] that stands for whatever runs, not for a program.
+fn tells_nothing(argv0: &[u8]) -> bool {
+    argv0.is_empty()
+        || argv0 == b"exe"
+        || argv0.starts_with(b"/proc/self/")
+        || argv0.starts_with(b"/dev/fd/")
+        || argv0.starts_with(b"memfd:")
+        || is_number(base_name(argv0))
+}
+
+fn by_comm(comm: &[u8]) -> Option<&'static Runtime> {
+    if comm.starts_with(b"runc:[") {
+        return Some(&RUNC);
+    }
+    // A sealed copy of the program; comm has room for ten bytes of its name.
+    if let Some(file) = comm.strip_prefix(b"memfd:") {
+        return file.starts_with(b"runc").then_some(&RUNC);
+    }
+    by_name(comm)
+}
+
+fn by_name(name: &[u8]) -> Option<&'static Runtime> {
+    // Nix wraps a program as `.runc-wrapped`.
+    let name = name.strip_prefix(b".").unwrap_or(name);
+    match name.first()? {
+        b'b' => ["buildkit-", "balena-engine-", "balena-"]
+            .iter()
+            .find_map(|bundled| name.strip_prefix(bundled.as_bytes()))
+            .and_then(|rest| variant_of(rest, &RUNC)),
+        b'c' => variant_of(name, &CRUN),
+        b'd' => variant_of(name.strip_prefix(b"docker-")?, &RUNC),
+        b'k' if name == b"krun" => Some(&CRUN),
+        b'k' => variant_of(name, &KATA),
+        b'r' => variant_of(name, &RUNC).or_else(|| variant_of(name, &RUNSC)),
+        b'y' => variant_of(name, &YOUKI),
+        _ => None,
+    }
+}
+
+/// `runc`, `runc.amd64`, `runc-1.1.5`, `runc.real`; not `runc-dmz`, `runcible`.
+fn variant_of(name: &[u8], runtime: &'static Runtime) -> Option<&'static Runtime> {
+    let rest = name.strip_prefix(runtime.name.as_bytes())?;
+    if rest.is_empty() {
+        return Some(runtime);
+    }
+    let suffix = match rest {
+        [b'.' | b'-' | b'_', suffix @ ..] => suffix,
+        _ => return None,
+    };
+    let version = matches!(suffix, [b'0'..=b'9', ..] | [b'v', b'0'..=b'9', ..]);
+    let own = match runtime.name {
+        // crun takes the handler from its own name: crun-wasm, crun-wasmtime.
+        "crun" => rest[0] == b'-' && !suffix.is_empty(),
+        // The names that runsc gives to what it re-executes.
+        "runsc" => [&b"sandbox"[..], b"gofer", b"exec"].contains(&suffix),
+        _ => false,
+    };
+    let plain = || COPIES.split(' ').any(|word| word.as_bytes() == suffix);
+    (version || own || plain()).then_some(runtime)
+}
+
+/// What people and distributions append to the name of a copy.
+const COPIES: &str = "amd64 x86_64 i386 386 arm64 aarch64 arm armv7 armhf armel ppc64le s390x \
+    riscv64 real orig original old new bak bin current wrapped static dynamic debug fips rc main \
+    master dev";
+
+fn base_name(path: &[u8]) -> &[u8] {
+    match path.iter().rposition(|&b| b == b'/') {
+        Some(slash) => &path[slash + 1..],
+        None => path,
+    }
+}
+
+fn is_number(name: &[u8]) -> bool {
+    !name.is_empty() && name.iter().all(u8::is_ascii_digit)
+}
