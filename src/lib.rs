@@ -1,9 +1,14 @@
 //! execlat: how long do programs run, from exec to exit, on a container host?
 
+pub mod cgroup;
 pub mod clock;
+pub mod container;
+pub mod engine;
 pub mod event;
 pub mod hash;
+pub mod label;
 pub mod loss;
+pub mod names;
 pub mod order;
 pub mod pair;
 pub mod runtime;
