@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 pub mod clock;
+pub mod config;
 pub mod container;
 pub mod engine;
 pub mod event;
@@ -11,7 +12,10 @@ pub mod loss;
 pub mod names;
 pub mod order;
 pub mod pair;
+pub mod row;
 pub mod runtime;
 mod skel;
+pub mod stats;
+pub mod summary;
 pub mod text;
 pub mod wire;

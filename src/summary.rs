@@ -1,0 +1,85 @@
+//! The account at the end: how much was seen, and what was not.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::loss::Losses;
+use crate::text::short_duration;
+
+/// What a run, or a set of recordings, came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Executions whose end was seen.
+    pub executions: u64,
+    /// Of these, those that did not end with code 0.
+    pub failed: u64,
+    /// Executions that had not ended.
+    pub running: u64,
+    /// Executions that are over, but whose end was not seen.
+    pub unknown: u64,
+    /// Executions that found the table of groups full; they count as `other`.
+    pub ungrouped: u64,
+    /// Executions that found no place in the tree of `--tree`.
+    pub not_in_tree: u64,
+    /// How long was traced.
+    pub traced_ns: u64,
+    /// What was lost, by cause.
+    pub lost: Losses,
+}
+
+impl Summary {
+    /// Whether anything was lost.
+    pub fn lossy(&self) -> bool {
+        self.lost.any() || self.unknown > 0
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.executions == 1 { "" } else { "s" };
+        write!(
+            f,
+            "{} execution{plural}, {} failed, {} still running, in {}; {}",
+            self.executions,
+            self.failed,
+            self.running,
+            short_duration(self.traced_ns),
+            self.lost
+        )?;
+        if self.ungrouped > 0 {
+            write!(
+                f,
+                "; {} executions counted as one group, there were too many",
+                self.ungrouped
+            )?;
+        }
+        if self.not_in_tree > 0 {
+            write!(
+                f,
+                "; {} executions are not in the tree, it was full (match less)",
+                self.not_in_tree
+            )?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_reads_as_a_sentence() {
+        let summary = Summary {
+            executions: 1,
+            traced_ns: 2_500_000_000,
+            ..Summary::default()
+        };
+        assert_eq!(
+            summary.to_string(),
+            "1 execution, 0 failed, 0 still running, in 2.50s; nothing lost"
+        );
+        assert!(!summary.lossy());
+    }
+}
