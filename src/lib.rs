@@ -1,5 +1,6 @@
 //! execlat: how long do programs run, from exec to exit, on a container host?
 
+pub mod anatomy;
 pub mod cgroup;
 pub mod clock;
 pub mod config;
