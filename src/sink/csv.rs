@@ -1,0 +1,69 @@
+//! Rows as comma-separated values with a head line. The last line is a comment,
+//! `# summary: …`, with the account of what was lost.
+
+use std::io::{self, Write};
+
+use super::Sink;
+use crate::row::{Column, Row};
+use crate::summary::Summary;
+
+/// Rows as CSV.
+pub struct Csv<W: Write> {
+    /// Taken at the end, to write what is no record.
+    out: Option<::csv::Writer<W>>,
+    columns: Vec<Column>,
+    cell: String,
+}
+
+impl<W: Write> Csv<W> {
+    /// No rows yet.
+    pub fn new(out: W, columns: Vec<Column>) -> Self {
+        Csv {
+            out: Some(::csv::Writer::from_writer(out)),
+            columns,
+            cell: String::new(),
+        }
+    }
+}
+
+impl<W: Write> Sink for Csv<W> {
+    fn begin(&mut self) -> io::Result<()> {
+        if let Some(out) = self.out.as_mut() {
+            out.write_record(self.columns.iter().map(|column| column.name()))?;
+        }
+        Ok(())
+    }
+
+    fn row(&mut self, row: &Row<'_>) -> io::Result<()> {
+        let Some(out) = self.out.as_mut() else {
+            return Ok(());
+        };
+        for column in &self.columns {
+            self.cell.clear();
+            column.push_value(&mut self.cell, row);
+            out.write_field(&self.cell)?;
+        }
+        out.write_record(None::<&[u8]>)?;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.as_mut().map_or(Ok(()), ::csv::Writer::flush)
+    }
+
+    fn finish(&mut self, summary: &Summary) -> io::Result<()> {
+        end(self.out.take(), summary)
+    }
+}
+
+/// The last line, for which the CSV writer is given up.
+pub(super) fn end<W: Write>(out: Option<::csv::Writer<W>>, summary: &Summary) -> io::Result<()> {
+    let Some(out) = out else {
+        return Ok(());
+    };
+    let mut out = out
+        .into_inner()
+        .map_err(|error| io::Error::from(error.error().kind()))?;
+    writeln!(out, "# summary: {summary}")?;
+    out.flush()
+}

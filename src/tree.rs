@@ -1,0 +1,306 @@
+//! Who started whom: the executions of a source as a forest. Pure.
+//!
+//! A parent is known by its pid alone, and pids are used again; but a child's process
+//! began while its parent's was there. So the starter is what the process of that pid
+//! ran when the child was forked.
+
+use std::collections::HashMap;
+
+use crate::event::{End, Execution, ProcessId};
+
+/// What is to be known of an execution to find its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Node {
+    /// Whose.
+    pub process: ProcessId,
+    /// Its parent's pid at the exec.
+    pub ppid: u32,
+    /// Its start, `CLOCK_MONOTONIC` nanoseconds.
+    pub start_ns: u64,
+    /// Its end; absent where it still runs, or its end was not seen.
+    pub end_ns: Option<u64>,
+}
+
+impl Node {
+    /// Of an execution.
+    pub fn new(execution: &Execution) -> Node {
+        let ended = matches!(execution.end, End::Exit(_) | End::Exec);
+        Node {
+            process: execution.process,
+            ppid: execution.image.ppid,
+            start_ns: execution.start_ns,
+            end_ns: ended.then_some(execution.end_ns),
+        }
+    }
+}
+
+/// The place of each node in the list that is shown: its index, and how many stand above
+/// it. Each once; who has no starter here is on top; below one starter, and on top, in
+/// order of their starts.
+pub fn order(nodes: &[Node]) -> Vec<(usize, usize)> {
+    let mut by_start: Vec<usize> = (0..nodes.len()).collect();
+    by_start.sort_by_key(|&i| (nodes[i].start_ns, nodes[i].process, i));
+    let starters = starters(nodes, &by_start);
+    let mut top = Vec::new();
+    let mut below: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
+    for &i in by_start.iter().rev() {
+        match starters[i] {
+            Some(starter) => below[starter].push(i),
+            None => top.push(i),
+        }
+    }
+    // Whom to show next is last; a starter's process is older than those below it, so
+    // that there is no circle.
+    let mut waiting: Vec<(usize, usize)> = top.into_iter().map(|i| (i, 0)).collect();
+    let mut shown = Vec::with_capacity(nodes.len());
+    while let Some((i, depth)) = waiting.pop() {
+        shown.push((i, depth));
+        waiting.extend(below[i].iter().map(|&child| (child, depth + 1)));
+    }
+    shown
+}
+
+fn starters(nodes: &[Node], by_start: &[usize]) -> Vec<Option<usize>> {
+    let mut of_tgid: HashMap<u32, Vec<usize>> = HashMap::new();
+    for &i in by_start {
+        of_tgid.entry(nodes[i].process.tgid).or_default().push(i);
+    }
+    let starter = |child: &Node| {
+        let candidates = of_tgid.get(&child.ppid)?;
+        starter(child, nodes, candidates)
+    };
+    nodes.iter().map(starter).collect()
+}
+
+/// Of the executions that bore the parent's pid, in order of their starts, the child's
+/// starter.
+fn starter(child: &Node, nodes: &[Node], candidates: &[usize]) -> Option<usize> {
+    let forked_ns = child.process.start_ns;
+    let later = candidates.partition_point(|&i| nodes[i].start_ns <= forked_ns);
+    if let Some(&i) = later.checked_sub(1).and_then(|at| candidates.get(at)) {
+        let node = &nodes[i];
+        let ran = node.end_ns.is_none_or(|end_ns| end_ns >= forked_ns);
+        if ran && node.process.start_ns < forked_ns {
+            return Some(i);
+        }
+    }
+    // Forked before what is known of the parent: it execs after that.
+    let &i = candidates.get(later)?;
+    (nodes[i].process.start_ns < forked_ns).then_some(i)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn node(tgid: u32, forked_ns: u64, ppid: u32, start_ns: u64, end_ns: Option<u64>) -> Node {
+        Node {
+            process: ProcessId {
+                tgid,
+                start_ns: forked_ns,
+            },
+            ppid,
+            start_ns,
+            end_ns,
+        }
+    }
+
+    /// Pids with their depths, as shown.
+    fn shown(nodes: &[Node]) -> Vec<(u32, usize)> {
+        let order = order(nodes).into_iter();
+        order.map(|(i, d)| (nodes[i].process.tgid, d)).collect()
+    }
+
+    #[test]
+    fn children_stand_below_their_parent_in_order_of_start() {
+        let nodes = [
+            node(12, 35, 10, 36, Some(38)),
+            node(11, 20, 10, 21, Some(40)),
+            node(13, 30, 11, 31, Some(32)),
+            node(20, 2, 1, 15, None),
+            node(10, 3, 1, 4, Some(50)),
+        ];
+        assert_eq!(shown(&nodes), [(10, 0), (11, 1), (13, 2), (12, 1), (20, 0)]);
+    }
+
+    #[test]
+    fn a_pid_used_again_is_another_parent() {
+        let nodes = [
+            node(10, 1, 1, 2, Some(10)),
+            node(10, 20, 1, 21, Some(30)),
+            node(11, 5, 10, 6, Some(7)),
+            node(12, 25, 10, 26, Some(27)),
+            // Of one that is not known, between the two.
+            node(13, 15, 10, 16, Some(17)),
+        ];
+        let shown = shown(&nodes);
+        assert_eq!(shown, [(10, 0), (11, 1), (13, 0), (10, 0), (12, 1)]);
+    }
+
+    #[test]
+    fn each_image_has_what_it_started() {
+        let nodes = [
+            node(10, 1, 1, 2, Some(10)),
+            node(10, 1, 1, 10, Some(30)),
+            node(11, 5, 10, 6, Some(40)),
+            node(12, 15, 10, 16, Some(17)),
+            // Execs again.
+            node(11, 5, 10, 40, Some(50)),
+        ];
+        let shown = shown(&nodes);
+        assert_eq!(shown, [(10, 0), (11, 1), (11, 1), (10, 0), (12, 1)]);
+    }
+
+    /// A shell's fork execs, and what that fork had started before is below it.
+    #[test]
+    fn what_was_forked_before_the_exec_is_below_it() {
+        let nodes = [node(10, 1, 1, 9, Some(30)), node(11, 5, 10, 6, Some(7))];
+        assert_eq!(shown(&nodes), [(10, 0), (11, 1)]);
+        // Not if that process began later.
+        let nodes = [node(10, 8, 1, 9, Some(30)), node(11, 5, 10, 6, Some(7))];
+        assert_eq!(shown(&nodes), [(11, 0), (10, 0)]);
+    }
+
+    #[test]
+    fn a_lost_end_may_still_be_the_starter() {
+        let nodes = [node(10, 1, 1, 2, None), node(11, 50, 10, 51, Some(52))];
+        assert_eq!(shown(&nodes), [(10, 0), (11, 1)]);
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Fork(usize, u32),
+        Exec(usize),
+        Exit(usize),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            3 => (any::<usize>(), 2u32..9).prop_map(|(who, tgid)| Step::Fork(who, tgid)),
+            3 => any::<usize>().prop_map(Step::Exec),
+            2 => any::<usize>().prop_map(Step::Exit),
+        ];
+        proptest::collection::vec(step, 0..120)
+    }
+
+    /// A process as it lives: its execution, if it has one, and who started it.
+    struct Living {
+        id: ProcessId,
+        ppid: u32,
+        image: Option<usize>,
+        starter: Option<usize>,
+    }
+
+    /// Few pids, which are used again at once; each process execs before it forks, so
+    /// that its children have a starter that is known.
+    fn history(steps: Vec<Step>) -> (Vec<Node>, Vec<Option<usize>>) {
+        let init = ProcessId {
+            tgid: 1,
+            start_ns: 0,
+        };
+        let (mut nodes, mut truth) = (Vec::new(), Vec::new());
+        let mut living = vec![Living {
+            id: init,
+            ppid: 0,
+            image: None,
+            starter: None,
+        }];
+        for (step, now_ns) in steps.into_iter().zip(1u64..) {
+            match step {
+                Step::Fork(who, tgid) => {
+                    let parent = &living[who % living.len()];
+                    let free = living.iter().all(|process| process.id.tgid != tgid);
+                    if free && (parent.image.is_some() || parent.id == init) {
+                        let id = ProcessId {
+                            tgid,
+                            start_ns: now_ns,
+                        };
+                        let (ppid, starter) = (parent.id.tgid, parent.image);
+                        living.push(Living {
+                            id,
+                            ppid,
+                            image: None,
+                            starter,
+                        });
+                    }
+                }
+                Step::Exec(who) if living.len() > 1 => {
+                    let process = 1 + who % (living.len() - 1);
+                    let process = &mut living[process];
+                    if let Some(image) = process.image {
+                        let old: &mut Node = &mut nodes[image];
+                        old.end_ns = Some(now_ns);
+                    }
+                    process.image = Some(nodes.len());
+                    nodes.push(Node {
+                        process: process.id,
+                        ppid: process.ppid,
+                        start_ns: now_ns,
+                        end_ns: None,
+                    });
+                    truth.push(process.starter);
+                }
+                Step::Exit(who) if living.len() > 1 => {
+                    let gone = living.remove(1 + who % (living.len() - 1));
+                    if let Some(image) = gone.image {
+                        nodes[image].end_ns = Some(now_ns);
+                    }
+                    for child in living.iter_mut().filter(|c| c.ppid == gone.id.tgid) {
+                        (child.ppid, child.starter) = (1, None);
+                    }
+                }
+                Step::Exec(_) | Step::Exit(_) => {}
+            }
+        }
+        (nodes, truth)
+    }
+
+    proptest! {
+        #[test]
+        fn the_starter_is_found_in_any_history(steps in steps()) {
+            let (nodes, truth) = history(steps);
+            let mut by_start: Vec<usize> = (0..nodes.len()).collect();
+            by_start.sort_by_key(|&i| nodes[i].start_ns);
+            prop_assert_eq!(starters(&nodes, &by_start), truth);
+        }
+
+        /// Whatever is said of them, true or not: each once, and below its starter.
+        #[test]
+        fn each_is_shown_once(
+            facts in proptest::collection::vec(
+                (0u32..6, 0u64..20, 0u32..6, 0u64..20, proptest::option::of(0u64..30)), 0..60),
+        ) {
+            let nodes: Vec<Node> = facts
+                .into_iter()
+                .map(|(tgid, forked_ns, ppid, start_ns, end_ns)| {
+                    node(tgid, forked_ns, ppid, start_ns, end_ns)
+                })
+                .collect();
+            let shown = order(&nodes);
+            let mut all: Vec<usize> = shown.iter().map(|(i, _)| *i).collect();
+            let mut above: Vec<usize> = Vec::new();
+            let mut last_at: Vec<(u64, ProcessId)> = Vec::new();
+            for (i, depth) in shown {
+                prop_assert!(depth <= above.len());
+                above.truncate(depth);
+                last_at.truncate(depth + 1);
+                if let Some(&starter) = above.last() {
+                    prop_assert_eq!(nodes[starter].process.tgid, nodes[i].ppid);
+                    prop_assert!(nodes[starter].process.start_ns < nodes[i].process.start_ns);
+                }
+                let at = (nodes[i].start_ns, nodes[i].process);
+                match last_at.get_mut(depth) {
+                    Some(last) => {
+                        prop_assert!(*last <= at);
+                        *last = at;
+                    }
+                    None => last_at.push(at),
+                }
+                above.push(i);
+            }
+            all.sort_unstable();
+            prop_assert!(all.into_iter().eq(0..nodes.len()));
+        }
+    }
+}
