@@ -1,0 +1,252 @@
+//! Choices made in userspace: which executions become rows, which of a recording
+//! are meant, and the rule by which a name matches.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use crate::anatomy::{Outcome, Start};
+use crate::config::{KernelFilter, RowFilter};
+use crate::event::{Execution, Image};
+use crate::text::argv_line;
+
+/// A name of more bytes than this is cut in a task's comm.
+const COMM_MAX_BYTES: usize = 15;
+
+/// Whether a program called one of `names` runs: by the task's comm or the base
+/// name of argv[0]; a name that comm cannot hold is judged by the base name alone,
+/// or by comm's 15 bytes where argv[0] is not known. The kernel side has the same
+/// rule.
+pub fn name_matches(names: &[Vec<u8>], comm: &[u8], argv0: Option<&[u8]>) -> bool {
+    let comm = comm.split(|&b| b == 0).next().unwrap_or_default();
+    let base = argv0.and_then(|path| path.rsplit(|&b| b == b'/').next());
+    names.iter().any(|name| {
+        let by_comm = match name.len() <= COMM_MAX_BYTES {
+            true => name == comm,
+            false => base.is_none() && &name[..COMM_MAX_BYTES] == comm,
+        };
+        by_comm || base == Some(name)
+    })
+}
+
+impl RowFilter {
+    /// Whether the execution becomes a row.
+    pub fn passes(&self, execution: &Execution) -> bool {
+        let min_ns = u64::try_from(self.min_time.as_nanos()).unwrap_or(u64::MAX);
+        (!self.failed || execution.end.failed())
+            && (min_ns == 0 || execution.time_ns() >= min_ns)
+            && self.line_passes(execution)
+    }
+
+    /// The part of it that can be told while it still runs.
+    pub fn line_passes(&self, execution: &Execution) -> bool {
+        self.line
+            .as_ref()
+            .is_none_or(|regex| regex.is_match(&argv_line(&execution.image.argv)))
+    }
+
+    /// Whether the start becomes a row: `line` is asked of the runtime's arguments, the
+    /// time is the total.
+    pub fn passes_start(&self, start: &Start) -> bool {
+        let min_ns = u64::try_from(self.min_time.as_nanos()).unwrap_or(u64::MAX);
+        let well = matches!(start.outcome, Outcome::Started | Outcome::Pending { .. });
+        (!self.failed || !well)
+            && (min_ns == 0 || start.total_ns().is_some_and(|ns| ns >= min_ns))
+            && self
+                .line
+                .as_ref()
+                .is_none_or(|regex| regex.is_match(&argv_line(&start.image.argv)))
+    }
+}
+
+/// The filters of `execlat report`: the kernel side's, applied to what it let
+/// through when the recording was made.
+#[derive(Debug)]
+pub struct Selection {
+    filter: KernelFilter,
+    /// Paths within the hierarchy.
+    cgroups: Vec<String>,
+    /// Members of the trees asked for, as far as execs tell.
+    in_scope: HashSet<u32>,
+}
+
+impl Selection {
+    /// `mount` is where the recorded hierarchy was mounted.
+    pub fn new(filter: &KernelFilter, mount: &str) -> Selection {
+        let within = |path: &Path| {
+            let path = path.strip_prefix(mount).unwrap_or(path).to_string_lossy();
+            format!("/{}", path.trim_matches('/'))
+        };
+        Selection {
+            cgroups: filter.cgroups.iter().map(|path| within(path)).collect(),
+            in_scope: filter.pids.iter().copied().collect(),
+            filter: filter.clone(),
+        }
+    }
+
+    /// Takes note of who started whom; in the order of the execs, so that parents
+    /// come first.
+    pub fn note_exec(&mut self, tgid: u32, ppid: u32) {
+        if self.filter.pids.contains(&tgid) || self.in_scope.contains(&ppid) {
+            self.in_scope.insert(tgid);
+        } else {
+            // An earlier process had that number.
+            self.in_scope.remove(&tgid);
+        }
+    }
+
+    /// Whether the execution is meant; `cgroup` is its cgroup's path, if known.
+    pub fn passes(&self, execution: &Execution, cgroup: Option<&str>) -> bool {
+        self.passes_image(execution.process.tgid, &execution.image, cgroup)
+    }
+
+    /// The same of an image in a process.
+    pub fn passes_image(&self, tgid: u32, image: &Image, cgroup: Option<&str>) -> bool {
+        let filter = &self.filter;
+        if filter.scoped() && !self.in_scope.contains(&tgid) {
+            return false;
+        }
+        let argv0 = image
+            .argv
+            .args()
+            .next()
+            .filter(|_| !image.argv.bytes.is_empty());
+        (filter.uids.is_empty() || filter.uids.contains(&image.uid))
+            && (filter.names.is_empty() || name_matches(&filter.names, &image.comm, argv0))
+            && (self.cgroups.is_empty()
+                || cgroup.is_some_and(|path| self.cgroups.iter().any(|c| self.is_in(path, c))))
+    }
+
+    fn is_in(&self, path: &str, asked: &str) -> bool {
+        if path == asked {
+            return true;
+        }
+        let below = match asked {
+            "/" => true,
+            asked => path
+                .strip_prefix(asked)
+                .is_some_and(|rest| rest.starts_with('/')),
+        };
+        below && !self.filter.cgroup_exact
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Argv, End, Image, ProcessId, WaitStatus};
+    use regex::bytes::Regex;
+    use std::time::Duration;
+
+    fn execution(args: &[u8], code: u32) -> Execution {
+        Execution {
+            process: ProcessId {
+                tgid: 7,
+                start_ns: 1,
+            },
+            image: Box::new(Image {
+                ppid: 3,
+                uid: 1000,
+                comm: *b"exe\0\0\0\0\0\0\0\0\0\0\0\0\0",
+                argv: Argv {
+                    bytes: args.to_vec(),
+                    true_bytes: args.len() as u32,
+                    fault: false,
+                },
+                ..Image::default()
+            }),
+            start_ns: 10,
+            start_known: true,
+            end_ns: 10 + 5_000_000,
+            end: End::Exit(WaitStatus(code << 8)),
+            reexecs: 0,
+            used: None,
+            maxrss_pages: None,
+        }
+    }
+
+    #[test]
+    fn names_match_comm_or_base_name() {
+        let names = |name: &str| vec![name.as_bytes().to_vec()];
+        let matches = |name: &str, comm: &str, argv0: Option<&str>| {
+            name_matches(&names(name), comm.as_bytes(), argv0.map(str::as_bytes))
+        };
+        assert!(matches("runc", "runc\0\0", Some("/x")));
+        assert!(matches("runc", "exe", Some("/usr/sbin/runc")));
+        assert!(matches("runc", "6", Some("runc")));
+        assert!(!matches("runc", "runc:[2:INIT]", Some("init")));
+        assert!(!matches("runc", "exe", Some("/runc/x")));
+        let long = "containerd-shim-runc-v2";
+        assert!(matches(
+            long,
+            "containerd-shim",
+            Some("/usr/bin/containerd-shim-runc-v2")
+        ));
+        assert!(!matches(
+            long,
+            "containerd-shim",
+            Some("/usr/bin/containerd-shim-runc-v1")
+        ));
+        assert!(matches(long, "containerd-shim", None));
+    }
+
+    #[test]
+    fn rows_are_chosen() {
+        let ok = execution(b"runc\0state\0", 0);
+        let bad = execution(b"runc\0exec\0", 1);
+        assert!(RowFilter::default().passes(&ok));
+        let failed = RowFilter {
+            failed: true,
+            ..RowFilter::default()
+        };
+        assert!(!failed.passes(&ok) && failed.passes(&bad));
+        let long = RowFilter {
+            min_time: Duration::from_millis(6),
+            ..RowFilter::default()
+        };
+        assert!(!long.passes(&ok));
+        let line = RowFilter {
+            line: Regex::new("runc st").ok(),
+            ..RowFilter::default()
+        };
+        assert!(line.passes(&ok) && !line.passes(&bad));
+    }
+
+    #[test]
+    fn recorded_cgroups_are_paths() {
+        let filter = |path: &str, exact| KernelFilter {
+            cgroups: vec![path.into()],
+            cgroup_exact: exact,
+            ..KernelFilter::default()
+        };
+        let passes = |path, exact, cgroup| {
+            Selection::new(&filter(path, exact), "/sys/fs/cgroup")
+                .passes(&execution(b"x\0", 0), cgroup)
+        };
+        assert!(passes("/sys/fs/cgroup/garden", false, Some("/garden/a")));
+        assert!(passes("/garden/", false, Some("/garden")));
+        assert!(!passes("/garden", false, Some("/garden2")));
+        assert!(!passes("/garden", true, Some("/garden/a")));
+        assert!(!passes("/garden", false, None));
+        assert!(passes("/sys/fs/cgroup", false, Some("/any")));
+    }
+
+    #[test]
+    fn recorded_trees_are_followed_by_their_parents() {
+        let filter = KernelFilter {
+            pids: vec![3],
+            ..KernelFilter::default()
+        };
+        let mut selection = Selection::new(&filter, "");
+        let mut grandchild = execution(b"x\0", 0);
+        grandchild.process.tgid = 8;
+        grandchild.image.ppid = 7;
+        assert!(!selection.passes(&grandchild, None));
+        selection.note_exec(7, 3);
+        selection.note_exec(8, 7);
+        // It ends before its parent does.
+        assert!(selection.passes(&grandchild, None));
+        assert!(selection.passes(&execution(b"x\0", 0), None));
+        selection.note_exec(8, 1);
+        assert!(!selection.passes(&grandchild, None));
+    }
+}

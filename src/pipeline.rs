@@ -1,0 +1,394 @@
+//! The way of an event: wire → order → pair → filter → stats and sinks. Knows no
+//! clock, no terminal and no kernel: batches come in, rows and figures go out.
+
+use std::io;
+use std::time::Duration;
+
+use crate::anatomy::{Anatomy, Figures, Start};
+use crate::clock::Clock;
+use crate::config::RowFilter;
+use crate::event::{End, Execution};
+use crate::filter::Selection;
+use crate::label::{Key, Labels};
+use crate::loss::{Losses, SourceLosses};
+use crate::names::Names;
+use crate::order::Order;
+use crate::pair::{Longest, Pair, Unpaired};
+use crate::row::Row;
+use crate::sink::Sink;
+use crate::sink::anatomy::StartRow;
+use crate::slow::Slow;
+use crate::source::{About, Alive, Batch, Ending};
+use crate::stats::Stats;
+use crate::summary::Summary;
+use crate::wire::{Record, Records, Spare};
+
+/// What is kept over several recordings.
+pub struct Totals {
+    /// What executions are grouped by.
+    pub key: Key,
+    /// Which become rows.
+    pub rows: RowFilter,
+    /// Latencies of all.
+    pub stats: Stats,
+    /// Latencies since the last interval, where there are intervals.
+    pub interval: Option<Stats>,
+    /// Starts of containers in phases, where they are asked for.
+    pub anatomy: Option<Figures>,
+    /// Latencies by another key, or from a later time on, where somebody looks.
+    pub regrouped: Option<(Key, Stats)>,
+    /// The account.
+    pub summary: Summary,
+    source_losses: SourceLosses,
+    unpaired: Unpaired,
+    decode_errors: u64,
+    /// Bytes of recordings that could not be used.
+    pub unusable_bytes: u64,
+    /// Recordings without their end.
+    pub cut_recordings: u64,
+}
+
+impl Totals {
+    /// Nothing yet.
+    pub fn new(key: Key, rows: RowFilter, intervals: bool) -> Totals {
+        Totals {
+            key,
+            rows,
+            stats: Stats::default(),
+            interval: intervals.then(Stats::default),
+            anatomy: None,
+            regrouped: None,
+            summary: Summary::default(),
+            source_losses: SourceLosses::default(),
+            unpaired: Unpaired::default(),
+            decode_errors: 0,
+            unusable_bytes: 0,
+            cut_recordings: 0,
+        }
+    }
+
+    /// The account so far, with what the source has lost by now.
+    pub fn summary(&self) -> Summary {
+        let lost = Losses::new(&self.source_losses, self.unpaired);
+        Summary {
+            ungrouped: self.stats.ungrouped,
+            lost: Losses {
+                decode_errors: lost.decode_errors.saturating_add(self.decode_errors),
+                recording_bytes: self.unusable_bytes,
+                cut_recordings: self.cut_recordings,
+                ..lost
+            },
+            ..self.summary.clone()
+        }
+    }
+}
+
+impl Totals {
+    /// What is lost so far while a source goes on, as far as it and its pipeline tell.
+    pub fn lost_so_far(&self, source: &SourceLosses, pipeline: &Pipeline) -> Losses {
+        Losses {
+            decode_errors: self.decode_errors,
+            ..Losses::new(source, pipeline.pair.unpaired())
+        }
+    }
+}
+
+/// The state of one source's events.
+pub struct Pipeline {
+    order: Order,
+    pair: Pair,
+    names: Names,
+    clock: Clock,
+    page_bytes: u64,
+    selection: Option<Selection>,
+    slow: Option<Slow>,
+    /// A look at all processes, until all that was before it is here.
+    look: Option<Alive>,
+    ended: Vec<Execution>,
+    spare: Spare,
+    anatomy: Option<Anatomy>,
+    starts: Vec<Start>,
+}
+
+impl Pipeline {
+    /// For the events of one source; `selection` chooses among what it recorded.
+    pub fn new(about: &About, selection: Option<Selection>) -> Pipeline {
+        Pipeline {
+            order: Order::default(),
+            pair: Pair::default(),
+            names: Names::default(),
+            clock: Clock {
+                wall_offset_ns: about.wall_offset_ns,
+                began_ns: about.began_ns,
+            },
+            page_bytes: about.page_bytes,
+            selection,
+            slow: None,
+            look: None,
+            ended: Vec::new(),
+            spare: Spare::default(),
+            anatomy: None,
+            starts: Vec::new(),
+        }
+    }
+
+    /// Watches for executions that run for longer than this.
+    pub fn watch_slow(&mut self, limit: Duration) {
+        self.pair.note_begun();
+        self.slow = Some(Slow::new(limit, self.clock.began_ns));
+    }
+
+    /// Also follows starts of containers.
+    pub fn with_anatomy(mut self) -> Pipeline {
+        self.anatomy = Some(Anatomy::default());
+        self
+    }
+
+    /// Takes a batch; rows go to the sink.
+    ///
+    /// # Errors
+    /// The sink failed; the figures are complete all the same.
+    pub fn feed(
+        &mut self,
+        batch: &mut Batch,
+        totals: &mut Totals,
+        sink: Option<&mut (dyn Sink + '_)>,
+    ) -> io::Result<()> {
+        self.clock.wall_offset_ns = batch.wall_offset_ns;
+        for named in batch.names.drain(..) {
+            self.names.add_container(named.id, &named.name);
+        }
+        for record in Records::new(&batch.bytes, &mut self.spare) {
+            match record {
+                Ok(Record::Event(event)) => self.order.push(event),
+                Ok(Record::Cgroup(cgroup)) => self.names.add_cgroup(cgroup.id, cgroup.path),
+                Err(_) => totals.decode_errors += 1,
+            }
+        }
+        for event in self.order.release(batch.horizon_ns) {
+            if let (Some(selection), Some(image)) = (&mut self.selection, event.image()) {
+                selection.note_exec(event.process.tgid, image.ppid);
+            }
+            if let Some(anatomy) = &mut self.anatomy {
+                anatomy.push(event.clone());
+            }
+            self.pair.push(event, &mut self.ended);
+        }
+        self.pair.advance(batch.horizon_ns, &mut self.ended);
+        if let Some(look) = batch.alive.take() {
+            if let Some(anatomy) = &mut self.anatomy {
+                anatomy.look(look.clone());
+            }
+            self.look = Some(look);
+        }
+        if let Some(look) = self.look.take_if(|look| look.seen_ns <= batch.horizon_ns) {
+            let alive = |process| look.has(process);
+            self.pair.reconcile(look.seen_ns, alive, &mut self.ended);
+        }
+        if let Some(slow) = &mut self.slow {
+            for (process, start_ns) in self.pair.take_begun() {
+                slow.begin(process, start_ns);
+            }
+            for execution in &self.ended {
+                slow.end(execution.process, execution.start_ns);
+            }
+        }
+        if let Some(anatomy) = &mut self.anatomy {
+            anatomy.advance(batch.horizon_ns, &mut self.starts);
+        }
+        self.report(totals, sink)
+    }
+
+    /// Tells the starts that go on still, now that tracing has ended.
+    ///
+    /// # Errors
+    /// The sink failed; the figures are complete all the same.
+    pub fn end_starts(
+        &mut self,
+        now_ns: u64,
+        totals: &mut Totals,
+        sink: Option<&mut (dyn Sink + '_)>,
+    ) -> io::Result<()> {
+        if let Some(anatomy) = &mut self.anatomy {
+            anatomy.end(now_ns, &mut self.starts);
+            if let Some(figures) = &mut totals.anatomy {
+                figures.given_up += anatomy.given_up;
+            }
+        }
+        self.report_starts(totals, sink)
+    }
+
+    fn report_starts(
+        &mut self,
+        totals: &mut Totals,
+        mut sink: Option<&mut (dyn Sink + '_)>,
+    ) -> io::Result<()> {
+        let mut result = Ok(());
+        for start in std::mem::take(&mut self.starts) {
+            let cgroup = self.names.cgroup(start.image.cgroup_id);
+            if let Some(selection) = &self.selection
+                && !selection.passes_image(
+                    start.main.tgid,
+                    &start.image,
+                    cgroup.map(|c| c.path.as_str()),
+                )
+            {
+                continue;
+            }
+            if let Some(figures) = &mut totals.anatomy {
+                figures.add(&start);
+            }
+            if let (Ok(()), Some(sink)) = (&result, sink.as_mut())
+                && totals.rows.passes_start(&start)
+            {
+                let id = start.container.as_deref();
+                let id = id.and_then(|id| str::from_utf8(id).ok());
+                result = sink.start(&StartRow {
+                    start: &start,
+                    name: id.and_then(|id| self.names.container(id)),
+                    clock: self.clock,
+                });
+            }
+        }
+        result
+    }
+
+    fn report(
+        &mut self,
+        totals: &mut Totals,
+        mut sink: Option<&mut (dyn Sink + '_)>,
+    ) -> io::Result<()> {
+        let mut result = self.report_starts(totals, sink.as_deref_mut());
+        let mut ended = std::mem::take(&mut self.ended);
+        for execution in ended.drain(..) {
+            let sink = sink.as_deref_mut().filter(|_| result.is_ok());
+            let reported = self.report_one(&execution, totals, sink);
+            result = result.and(reported);
+            self.spare.give(execution.image);
+        }
+        self.ended = ended;
+        result
+    }
+
+    fn report_one(
+        &self,
+        execution: &Execution,
+        totals: &mut Totals,
+        sink: Option<&mut (dyn Sink + '_)>,
+    ) -> io::Result<()> {
+        let cgroup = self.names.cgroup(execution.image.cgroup_id);
+        let path = cgroup.map(|c| c.path.as_str());
+        let asked = |selection: &Selection| selection.passes(execution, path);
+        if !self.selection.as_ref().is_none_or(asked) {
+            return Ok(());
+        }
+        let labels = self.names.labels(execution);
+        totals.count(execution, &labels);
+        let Some(sink) = sink.filter(|_| totals.rows.passes(execution)) else {
+            return Ok(());
+        };
+        sink.row(&Row {
+            execution,
+            labels: &labels,
+            clock: self.clock,
+            page_bytes: self.page_bytes,
+        })
+    }
+
+    /// Whether something waits for a later batch, be it one without records.
+    pub fn waits(&self) -> bool {
+        !self.order.is_empty() || self.pair.waits() || self.look.is_some()
+    }
+
+    /// What runs still, longest first, with what each is called.
+    pub fn each_running(
+        &mut self,
+        now_ns: u64,
+        mut each: impl FnMut(&Row<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        for execution in self.pair.running(now_ns) {
+            let cgroup = self.names.cgroup(execution.image.cgroup_id);
+            if let Some(selection) = &self.selection
+                && !selection.passes(&execution, cgroup.map(|c| c.path.as_str()))
+            {
+                continue;
+            }
+            each(&Row {
+                labels: &self.names.labels(&execution),
+                execution: &execution,
+                clock: self.clock,
+                page_bytes: self.page_bytes,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What has passed the limit of [`Self::watch_slow`] by `now_ns` and still runs, if
+    /// its arguments are asked for; each once, longest first.
+    pub fn each_slow(&mut self, now_ns: u64, rows: &RowFilter, mut each: impl FnMut(&Row<'_>)) {
+        while let Some(process) = self.slow.as_mut().and_then(|slow| slow.next(now_ns)) {
+            let Some(execution) = self.pair.running_in(process, now_ns) else {
+                continue;
+            };
+            if !rows.line_passes(&execution) {
+                continue;
+            }
+            each(&Row {
+                labels: &self.names.labels(&execution),
+                execution: &execution,
+                clock: self.clock,
+                page_bytes: self.page_bytes,
+            });
+        }
+    }
+
+    /// The longest of what runs still, see [`Pair::longest_running`], with what each
+    /// is called.
+    pub fn longest_running(
+        &self,
+        most: usize,
+        now_ns: u64,
+        mut each: impl FnMut(&Row<'_>),
+    ) -> Longest {
+        let longest = self.pair.longest_running(most, now_ns);
+        for execution in &longest.executions {
+            each(&Row {
+                labels: &self.names.labels(execution),
+                execution,
+                clock: self.clock,
+                page_bytes: self.page_bytes,
+            });
+        }
+        longest
+    }
+
+    /// Adds what this source came to.
+    pub fn close(&mut self, ending: &Ending, totals: &mut Totals) {
+        let unpaired = self.pair.unpaired();
+        totals.unpaired.add(unpaired);
+        totals.source_losses.add(&ending.losses);
+        let traced_ns = ending.ended_ns.saturating_sub(self.clock.began_ns);
+        totals.summary.traced_ns = totals.summary.traced_ns.saturating_add(traced_ns);
+    }
+}
+
+impl Totals {
+    fn count(&mut self, execution: &Execution, labels: &Labels<'_>) {
+        match execution.end {
+            End::Unknown => self.summary.unknown += 1,
+            End::Running => {}
+            End::Exit(_) | End::Exec => {
+                self.summary.executions += 1;
+                self.summary.failed += u64::from(execution.end.failed());
+            }
+        }
+        let group = labels.group(self.key, execution);
+        self.stats.add(&group, execution);
+        if let Some(interval) = &mut self.interval {
+            interval.add(&group, execution);
+        }
+        if let Some((key, stats)) = &mut self.regrouped {
+            stats.add(&labels.group(*key, execution), execution);
+        }
+    }
+}
