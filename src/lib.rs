@@ -5,6 +5,7 @@ pub mod cgroup;
 pub mod clock;
 pub mod config;
 pub mod container;
+pub mod doctor;
 pub mod engine;
 pub mod event;
 pub mod filter;

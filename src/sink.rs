@@ -1,6 +1,7 @@
 //! Where rows go. Each sink takes anything that can be written to.
 
 pub mod anatomy;
+pub mod checks;
 pub mod csv;
 pub mod histogram;
 pub mod json;

@@ -3,6 +3,11 @@
 
 pub mod replay;
 
+pub mod host;
+mod privilege;
+pub mod targets;
+pub mod tracefs;
+
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
