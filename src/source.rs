@@ -1,12 +1,20 @@
 //! Where events come from: the live kernel, or a recording of it. Both hand over
 //! the same bytes, so that all that lies behind can be tested without root.
 
+pub mod live;
 pub mod replay;
 
+mod attach;
+mod engines;
 pub mod host;
+mod iter;
+mod load;
+mod perf;
 mod privilege;
-pub mod targets;
-pub mod tracefs;
+mod scan;
+mod sys;
+mod targets;
+mod tracefs;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,213 @@
+//! Names of containers from what their engines keep on disk, looked up as the
+//! container is met: a moment later it may be gone. No daemon is asked, and where
+//! nothing can be read there is no name.
+//!
+//! Paths come from command lines too. Only root's are followed, an id never leads out
+//! of its directory, and only plain files of a bounded size are read.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Read as _;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+
+use super::{Batch, ContainerName};
+use crate::container;
+use crate::engine;
+use crate::event::Image;
+use crate::runtime;
+use crate::wire::{Record, Records, Spare};
+
+/// Containers that are remembered as met; then all are looked up once more. Of names,
+/// twice as many are kept.
+const MET_MAX: usize = crate::names::NAMES_MAX / 2;
+/// Names in stores' lists that are kept.
+const STORED_MAX: usize = 65_536;
+/// A longer description of one container is none of an engine's, nor is a longer list.
+const CONFIG_MAX_BYTES: u64 = 1 << 20;
+const LIST_MAX_BYTES: u64 = 8 << 20;
+
+/// Where containerd keeps the bundles of what runs, a directory for each namespace.
+const CONTAINERD: &str = "run/containerd/io.containerd.runtime.v2.task";
+/// Where dockerd keeps its containers.
+const DOCKER: &str = "var/lib/docker/containers";
+/// Where podman and CRI-O keep theirs, in `DRIVER-containers`.
+const STORAGE: &str = "var/lib/containers/storage";
+/// The lists of such a store: what lasts, and what `--rm` made.
+const LISTS: [&str; 2] = ["containers.json", "volatile-containers.json"];
+
+/// How far a container's name was looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Met {
+    /// By its id.
+    Id,
+    /// In its bundle too, or it was found.
+    Done,
+}
+
+/// A store's list, as it was when its file last changed.
+#[derive(Debug)]
+struct Store {
+    stamp: (i64, i64, u64, u64),
+    names: HashMap<String, String>,
+}
+
+/// The engines of this host.
+#[derive(Debug)]
+pub struct Engines {
+    root: PathBuf,
+    met: HashMap<String, Met>,
+    stores: HashMap<PathBuf, Store>,
+}
+
+impl Engines {
+    /// Those below a root directory.
+    pub fn new(root: &Path) -> Engines {
+        Engines {
+            root: root.to_owned(),
+            met: HashMap::new(),
+            stores: HashMap::new(),
+        }
+    }
+
+    /// Adds the names of the containers that a batch meets for the first time. It reads
+    /// the records once more than the pipeline does: only where names are shown.
+    pub fn name_all(&mut self, batch: &mut Batch) {
+        for record in Records::new(&batch.bytes, &mut Spare::default()) {
+            let found = match &record {
+                Ok(Record::Event(event)) => event.image().and_then(|image| self.called(image)),
+                Ok(Record::Cgroup(cgroup)) => {
+                    let place = container::place(cgroup.path.as_bytes());
+                    place.container.and_then(|id| self.meet(&id, None))
+                }
+                Err(_) => None,
+            };
+            batch.names.extend(found);
+        }
+    }
+
+    /// The container that a runtime's command line is about.
+    fn called(&mut self, image: &Image) -> Option<ContainerName> {
+        let argv = &image.argv;
+        let called = runtime::parse(argv.args(), !argv.whole(), image.comm())?;
+        let bundle = called.bundle.filter(|_| image.uid == 0);
+        let bundle = bundle.map(|path| Path::new(std::ffi::OsStr::from_bytes(path)));
+        self.meet(str::from_utf8(called.container?).ok()?, bundle)
+    }
+
+    /// Looks a container up when it is met, and once more when its bundle is given: what
+    /// command lines say makes no work beyond that, and renames nothing.
+    fn meet(&mut self, id: &str, bundle: Option<&Path>) -> Option<ContainerName> {
+        let now = bundle.map_or(Met::Id, |_| Met::Done);
+        let before = self.met.get(id).copied();
+        if !is_file_name(id) || before >= Some(now) {
+            return None;
+        }
+        if self.met.len() >= MET_MAX {
+            self.met.clear();
+        }
+        let name = self.look_up(id, bundle);
+        let met = if name.is_some() { Met::Done } else { now };
+        self.met.insert(id.to_owned(), met);
+        let id = id.to_owned();
+        name.map(|name| ContainerName { id, name })
+    }
+
+    fn look_up(&mut self, id: &str, bundle: Option<&Path>) -> Option<String> {
+        let given = bundle.filter(|path| path.is_absolute());
+        given
+            .and_then(|path| self.in_bundle(path, id))
+            .or_else(|| self.in_containerd(id))
+            .or_else(|| in_docker(&self.root.join(DOCKER).join(id)))
+            .or_else(|| {
+                let stores = directories(&self.root.join(STORAGE));
+                let mut stores = stores.filter(|path| is_store(path));
+                stores.find_map(|path| self.in_store(&path, id))
+            })
+    }
+
+    fn in_containerd(&mut self, id: &str) -> Option<String> {
+        let mut namespaces = directories(&self.root.join(CONTAINERD));
+        namespaces.find_map(|namespace| self.in_bundle(&namespace.join(id), id))
+    }
+
+    fn in_bundle(&mut self, path: &Path, id: &str) -> Option<String> {
+        let config = read(&path.join("config.json"), CONFIG_MAX_BYTES).unwrap_or_default();
+        let bundle = engine::of_bundle(&config, id);
+        bundle
+            .name
+            .or_else(|| in_docker(&bundle.docker?))
+            // DRIVER-containers/ID/userdata
+            .or_else(|| {
+                let store = path.parent()?.parent()?;
+                is_store(store).then(|| self.in_store(store, id))?
+            })
+    }
+
+    /// The list is read again only when it has changed.
+    fn in_store(&mut self, store: &Path, id: &str) -> Option<String> {
+        LISTS.iter().find_map(|list| {
+            let path = store.join(list);
+            let meta = fs::symlink_metadata(&path).ok()?;
+            let stamp = (meta.mtime(), meta.mtime_nsec(), meta.ino(), meta.len());
+            let known = self.stores.get(&path);
+            if known.is_none_or(|known| known.stamp != stamp) {
+                let mut names = engine::of_store(&read(&path, LIST_MAX_BYTES)?);
+                if names.len() >= STORED_MAX {
+                    // No engine's.
+                    names = HashMap::new();
+                }
+                // One without names counts too: its path takes room.
+                let kept: usize = self.stores.values().map(|s| s.names.len() + 1).sum();
+                if kept + names.len() >= STORED_MAX {
+                    self.stores.clear();
+                }
+                self.stores.insert(path.clone(), Store { stamp, names });
+            }
+            self.stores.get(&path)?.names.get(id).cloned()
+        })
+    }
+}
+
+fn in_docker(directory: &Path) -> Option<String> {
+    engine::of_docker(&read(&directory.join("config.v2.json"), CONFIG_MAX_BYTES)?)
+}
+
+fn is_store(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.as_bytes().ends_with(b"-containers")
+}
+
+/// What engines accept as an id, and no way to another directory.
+fn is_file_name(id: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'+');
+    (1..=255).contains(&id.len()) && id.bytes().all(plain) && !id.starts_with('.')
+}
+
+fn directories(path: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let directory = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    entries.filter(directory).map(|entry| entry.path())
+}
+
+/// A plain file. It is opened when that is known: to open a device, or a pipe, is to do
+/// something to it.
+fn read(path: &Path, max_bytes: u64) -> Option<Vec<u8>> {
+    let place = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let place = fs::File::from(rustix::fs::open(path, place, Mode::empty()).ok()?);
+    let meta = place.metadata().ok()?;
+    if !meta.is_file() || meta.len() > max_bytes {
+        return None;
+    }
+    let file = fs::File::open(format!("/proc/self/fd/{}", place.as_raw_fd())).ok()?;
+    let mut bytes = Vec::new();
+    file.take(max_bytes).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,375 @@
+//! The live kernel as a source: loads and attaches the kernel side, reads its
+//! buffers, and accounts for what it could not deliver.
+
+use std::collections::HashSet;
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
+use libbpf_rs::{Link, OpenObject};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+use super::attach::{self, Attached, Flavour};
+use super::engines::Engines;
+use super::host::Facts;
+use super::perf::PerfBuffer;
+use super::scan::Scan;
+use super::targets::Hierarchy;
+use super::{About, Alive, Batch, Ending, Source, iter, load, sys};
+use crate::config::Live as Config;
+use crate::doctor;
+use crate::loss::SourceLosses;
+use crate::skel::types::xl_counters;
+use crate::skel::{ExeclatSkel, ExeclatSkelBuilder};
+use crate::wire;
+
+/// The buffers are read at least this often.
+pub const ROUND: Duration = Duration::from_millis(50);
+
+/// A record may reach its buffer this long after its time was taken: a virtual CPU
+/// can be preempted in between. Later ones are still paired, out of order.
+const SLACK_NS: u64 = 20_000_000;
+
+/// After a loss, all processes are looked at, but not more often than this.
+const LOOK_EVERY_NS: u64 = 1_000_000_000;
+
+/// A wall clock that moved by less than this is still the same: two clocks are not
+/// read at the same instant.
+const WALL_STEP_NS: u64 = 1_000_000;
+
+/// The loaded and attached kernel side.
+pub struct Live {
+    about: About,
+    /// What was done, a sentence each.
+    notes: Vec<String>,
+    attached: Option<Attached>,
+    scan_link: Link,
+    perf: PerfBuffer,
+    engines: Option<Engines>,
+    skel: ExeclatSkel<'static>,
+    /// Records of what ran already, for the first batch.
+    running: Vec<u8>,
+    malformed: u64,
+    losses_seen: u64,
+    looked_ns: u64,
+    wall_offset_ns: i64,
+    /// What the kernel side had counted when tracing ended.
+    counted: Option<SourceLosses>,
+    skipped: Vec<(String, u64)>,
+    /// Skipped beside our own bpf() calls before all was live: no loss.
+    skipped_before: Vec<(String, u64)>,
+}
+
+impl Live {
+    /// Loads and attaches, then takes in what runs already.
+    ///
+    /// # Errors
+    /// This host or user cannot trace; the message says what is missing.
+    pub fn open(config: &Config) -> Result<Live> {
+        let facts = Facts::read();
+        // What the kernel would refuse later in words that help nobody.
+        if let Some(refusal) = doctor::refusal(&doctor::judge(&facts)) {
+            bail!(refusal);
+        }
+        let (flavour, why) = attach::choose(config.probe, &facts)?;
+        let plan = load::plan(&config.filter)?;
+        let mut notes = vec![format!("{} flavour: {why}", flavour.name())];
+
+        // One per process, for as long as it lives.
+        let storage: &'static mut MaybeUninit<OpenObject> =
+            Box::leak(Box::new(MaybeUninit::uninit()));
+        let mut open = ExeclatSkelBuilder::default()
+            .open(storage)
+            .context("failed to open the BPF object")?;
+        let copies = attach::copies(&facts);
+        load::configure(&mut open, config, &plan, flavour, copies)?;
+        attach::set_autoload(&mut open, flavour, &config.filter, copies);
+        let skel = open.load().with_context(|| load::advice(&facts))?;
+        load::fill_maps(&skel, &config.filter, &plan)?;
+
+        let cpus = load::cpus_online();
+        let (pages, watermark) = load::buffer_pages(config.buffer_bytes, cpus);
+        let perf = PerfBuffer::new(&skel.maps.events, pages, watermark)
+            .with_context(|| load::buffer_advice(pages, cpus))?;
+        notes.push(format!(
+            "perf buffer: {} KiB for each of {cpus} CPUs, woken at {} KiB",
+            pages as u64 * load::page_bytes() / 1024,
+            watermark / 1024
+        ));
+        let scan_link = skel
+            .progs
+            .scan
+            .attach()
+            .context("failed to attach the iterator")?;
+        // The iterator also tells who we are in the initial pid namespace, and more.
+        iter::list(&scan_link)?;
+        let told = skel.maps.bss_data.as_deref();
+        let tells_status = told.is_some_and(|bss| bss.tells_status != 0);
+        let progs = &skel.progs;
+        let mut attached = attach::attach(progs, flavour, &config.filter, tells_status, copies)?;
+        notes.append(&mut attached.notes);
+
+        let about = about(flavour, &plan.shown, config.filter.anatomy);
+        let mut live = Live {
+            wall_offset_ns: about.wall_offset_ns,
+            about,
+            notes,
+            attached: Some(attached),
+            scan_link,
+            perf,
+            engines: config.names.then(|| Engines::new(Path::new("/"))),
+            skel,
+            running: Vec::new(),
+            malformed: 0,
+            losses_seen: 0,
+            looked_ns: 0,
+            counted: None,
+            skipped: Vec::new(),
+            skipped_before: Vec::new(),
+        };
+        live.take_in(config, plan.shown.id)?;
+        live.skipped_before = live.skipped_programs();
+        Ok(live)
+    }
+
+    /// The flavour in use, by its name.
+    pub fn flavour(&self) -> &str {
+        &self.about.flavour
+    }
+
+    /// What was attached and how, a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    fn take_in(&mut self, config: &Config, shown_hierarchy: u32) -> Result<()> {
+        let own_tgid = self.bss().own_tgid;
+        let bss = self.skel.maps.bss_data.as_deref_mut();
+        let bss = bss.context("the BPF object has no .bss")?;
+        let mut scan = Scan {
+            link: &self.scan_link,
+            wanted: &self.skel.maps.wanted,
+            set_commit: &mut |on| bss.scan_commit = u32::from(on),
+            filter: &config.filter,
+            args_bytes: config.args_bytes,
+            shown_hierarchy,
+            named: HashSet::new(),
+            own_tgid,
+        };
+        if !config.filter.command {
+            scan.run(&mut self.running)?;
+        }
+        bss.scan_over = 1;
+        Ok(())
+    }
+
+    fn bss(&self) -> &crate::skel::types::bss {
+        // Made by the load; the skeleton has it as an option for objects without.
+        match self.skel.maps.bss_data.as_deref() {
+            Some(bss) => bss,
+            None => unreachable!("the BPF object has a .bss"),
+        }
+    }
+
+    fn look(&self) -> Result<Alive> {
+        let seen_ns = monotonic_ns();
+        Ok(iter::alive(&iter::list(&self.scan_link)?, seen_ns))
+    }
+
+    /// Reads all buffers; the horizon is from before, so that what is later than it
+    /// may be missing, and nothing else.
+    fn read(&mut self, batch: &mut Batch) -> Result<()> {
+        let now_ns = monotonic_ns();
+        batch.bytes.append(&mut self.running);
+        let malformed = self.perf.consume(&mut batch.bytes);
+        self.malformed += malformed.context("failed to read the perf buffer")?;
+        if let Some(engines) = &mut self.engines {
+            engines.name_all(batch);
+        }
+        batch.horizon_ns = now_ns.saturating_sub(SLACK_NS);
+        let wall_offset_ns = wall_offset_ns();
+        if wall_offset_ns.abs_diff(self.wall_offset_ns) > WALL_STEP_NS {
+            self.wall_offset_ns = wall_offset_ns;
+        }
+        batch.wall_offset_ns = self.wall_offset_ns;
+        Ok(())
+    }
+
+    /// After a loss the table of open executions may hold what is long gone.
+    fn look_after_loss(&mut self, batch: &mut Batch) -> Result<()> {
+        let lost: u64 = self.bss().counters.iter().map(total).sum();
+        let now_ns = monotonic_ns();
+        if lost != self.losses_seen && now_ns.saturating_sub(self.looked_ns) > LOOK_EVERY_NS {
+            self.losses_seen = lost;
+            self.looked_ns = now_ns;
+            batch.alive = Some(self.look()?);
+        }
+        Ok(())
+    }
+}
+
+impl Source for Live {
+    fn about(&self) -> &About {
+        &self.about
+    }
+
+    fn next(&mut self, batch: &mut Batch) -> Result<bool> {
+        batch.clear();
+        if self.running.is_empty() {
+            let timeout = Timespec {
+                tv_sec: 0,
+                tv_nsec: ROUND.subsec_nanos().into(),
+            };
+            let fd = self.perf.as_fd();
+            let mut fds = [PollFd::new(&fd, PollFlags::IN)];
+            match poll(&mut fds, Some(&timeout)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error).context("failed to wait for the perf buffer"),
+            }
+        }
+        self.read(batch)?;
+        self.look_after_loss(batch)?;
+        Ok(true)
+    }
+
+    fn finish(&mut self, batch: &mut Batch) -> Result<Ending> {
+        batch.clear();
+        // Looked first, with the probes live: who ends between the two is seen.
+        let alive = self.look()?;
+        let ended_ns = monotonic_ns();
+        // As of now: one probe after the other goes, and those left meet what they
+        // cannot know of.
+        self.counted = Some(self.count());
+        if let Some(attached) = &mut self.attached {
+            attached.detach();
+        }
+        // Asking is a bpf() call, and the kernel skips probes beside one: so, now.
+        self.skipped = self.skipped_since_live();
+        self.attached = None;
+        self.read(batch)?;
+        // Probe after probe is detached: what they saw meanwhile is not all of it.
+        wire::retain_until(&mut batch.bytes, ended_ns);
+        batch.alive = Some(alive);
+        batch.horizon_ns = u64::MAX;
+        Ok(Ending {
+            ended_ns,
+            losses: self.losses(),
+        })
+    }
+
+    fn losses(&self) -> SourceLosses {
+        let mut losses = self.counted.clone().unwrap_or_else(|| self.count());
+        losses.malformed = self.malformed;
+        losses.skipped.clone_from(&self.skipped);
+        losses
+    }
+}
+
+impl Live {
+    /// What the kernel side has counted.
+    fn count(&self) -> SourceLosses {
+        let counters = &self.bss().counters;
+        let sum = |field: fn(&xl_counters) -> u64| counters.iter().map(field).sum();
+        let buffer_full = (0u32..)
+            .zip(counters.iter().map(|c| c.output_failed))
+            .filter(|(_, lost)| *lost > 0)
+            .collect();
+        SourceLosses {
+            buffer_full,
+            table_full: sum(|c| c.table_full),
+            skipped: Vec::new(),
+            stale: sum(|c| c.stale),
+            cgroup_unknown: sum(|c| c.cgroup_unknown),
+            cgroup_names: sum(|c| c.names_failed),
+            malformed: 0,
+        }
+    }
+
+    fn skipped_since_live(&self) -> Vec<(String, u64)> {
+        let before = |name: &str| {
+            let known = self.skipped_before.iter().find(|(known, _)| known == name);
+            known.map_or(0, |(_, count)| *count)
+        };
+        let now = self.skipped_programs().into_iter();
+        now.map(|(name, count)| (before(&name), name, count))
+            .filter(|(before, _, count)| count > before)
+            .map(|(before, name, count)| (name, count - before))
+            .collect()
+    }
+
+    /// Programs that the kernel skipped, as it does where one is already running on
+    /// the CPU, and probes that it missed. Where there are copies, an event is lost if
+    /// all are skipped: no more often than any of them, and not where one stood in.
+    fn skipped_programs(&self) -> Vec<(String, u64)> {
+        let progs = &self.skel.progs;
+        let copied = [
+            ("exec", [&progs.tp_exec, &progs.tp_exec_2, &progs.tp_exec_3]),
+            ("fork", [&progs.tp_fork, &progs.tp_fork_2, &progs.tp_fork_3]),
+            ("exit", [&progs.tp_exit, &progs.tp_exit_2, &progs.tp_exit_3]),
+        ];
+        let stood_in = |name| match name {
+            "exec" => self.bss().counters.iter().map(|c| c.stood_in).sum(),
+            _ => 0,
+        };
+        let copied = copied.into_iter().filter_map(|(name, programs)| {
+            let misses = programs.map(|program| sys::recursion_misses(program.as_fd()).ok());
+            let first = misses[0]?.saturating_sub(stood_in(name));
+            Some((name, misses.into_iter().flatten().fold(first, u64::min)))
+        });
+        let once = [
+            ("signal", &progs.tp_signal),
+            ("free", &progs.tp_free),
+            ("execve", &progs.kp_execve),
+            ("finalize_exec", &progs.kp_finalize_exec),
+            ("do_exit", &progs.kp_do_exit),
+            ("disassociate_ctty", &progs.kp_disassociate_ctty),
+            ("acct_process", &progs.kp_acct_process),
+            ("taskstats_exit", &progs.kp_taskstats_exit),
+        ];
+        let once = once.into_iter().filter_map(|(name, program)| {
+            let misses = sys::recursion_misses(program.as_fd()).ok()?;
+            Some((name, misses))
+        });
+        let skipped = copied.chain(once).filter(|(_, misses)| *misses > 0);
+        let skipped = skipped.map(|(name, misses)| (name.to_owned(), misses));
+        let missed = self.attached.iter().flat_map(Attached::missed);
+        skipped.chain(missed).collect()
+    }
+}
+
+fn total(counters: &xl_counters) -> u64 {
+    counters.output_failed + counters.table_full + counters.stale
+}
+
+fn about(flavour: Flavour, shown: &Hierarchy, forks: bool) -> About {
+    let uname = rustix::system::uname();
+    About {
+        host: uname.nodename().to_string_lossy().into_owned(),
+        kernel: uname.release().to_string_lossy().into_owned(),
+        machine: uname.machine().to_string_lossy().into_owned(),
+        execlat: env!("CARGO_PKG_VERSION").to_owned(),
+        flavour: flavour.name().to_owned(),
+        began_ns: monotonic_ns(),
+        wall_offset_ns: wall_offset_ns(),
+        page_bytes: load::page_bytes(),
+        cgroup_mount: shown.mount.to_string_lossy().into_owned(),
+        forks,
+    }
+}
+
+fn clock_ns(clock: ClockId) -> i64 {
+    let now = clock_gettime(clock);
+    now.tv_sec * 1_000_000_000 + now.tv_nsec
+}
+
+fn monotonic_ns() -> u64 {
+    clock_ns(ClockId::Monotonic) as u64
+}
+
+fn wall_offset_ns() -> i64 {
+    clock_ns(ClockId::Realtime) - clock_ns(ClockId::Monotonic)
+}

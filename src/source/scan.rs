@@ -1,0 +1,293 @@
+//! Takes in what runs already. The probes are live before this begins, so what
+//! execs or ends meanwhile is theirs; the kernel side takes a process in only if
+//! it is still the one that was looked at here.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use libbpf_rs::{Link, MapCore as _, MapFlags, MapMut};
+
+use super::iter::{Listed, list};
+use crate::config::KernelFilter;
+use crate::event::ProcessId;
+use crate::filter::name_matches;
+use crate::skel::types::{
+    xl_cgroup, xl_exec, xl_flags, xl_header, xl_kind, xl_limits, xl_tracked_flags, xl_wanted,
+};
+use crate::wire;
+
+/// Descendants may fork while they are looked for; a tree that outruns this many
+/// passes is followed by its forks alone.
+const PASSES_MAX: usize = 16;
+/// How often, a millisecond apart, an empty argv is asked for again.
+const EXEC_TRIES: u32 = 10;
+
+/// What one run of the scan needs.
+pub struct Scan<'a> {
+    /// The iterator.
+    pub link: &'a Link,
+    /// The kernel side's table of whom to take in.
+    pub wanted: &'a MapMut<'a>,
+    /// Switches the kernel side between listing and taking in.
+    pub set_commit: &'a mut dyn FnMut(bool),
+    /// What to look for.
+    pub filter: &'a KernelFilter,
+    /// The most of an argv that is kept, bytes.
+    pub args_bytes: u32,
+    /// The hierarchy whose cgroups are shown.
+    pub shown_hierarchy: u32,
+    /// Ids of cgroups whose name was reported.
+    pub named: HashSet<u64>,
+    /// execlat itself.
+    pub own_tgid: u32,
+}
+
+/// Somebody to take in.
+struct Candidate {
+    listed: Listed,
+    flags: u32,
+    args: Vec<u8>,
+    true_bytes: u32,
+    fault: bool,
+}
+
+impl Scan<'_> {
+    /// Takes in what matches, and appends a record of each to `out`.
+    ///
+    /// # Errors
+    /// The iterator or the table failed, or a process asked for does not exist.
+    pub fn run(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        let mut settled: HashSet<ProcessId> = HashSet::new();
+        let mut flags_of: HashMap<u32, u32> = HashMap::new();
+        for pass in 0..PASSES_MAX {
+            let listed = list(self.link)?;
+            if pass == 0 {
+                self.check_pids(&listed)?;
+            }
+            let candidates = self.choose(listed, &settled, &mut flags_of);
+            if candidates.is_empty() {
+                break;
+            }
+            for some in candidates.chunks(xl_limits::XL_WANTED.0 as usize) {
+                self.take_in(some, &mut settled, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_pids(&self, listed: &[Listed]) -> Result<()> {
+        for pid in &self.filter.pids {
+            let there = |p: &Listed| p.record.header.tgid == *pid && !p.has(xl_flags::XL_F_DEAD);
+            if !listed.iter().any(there) {
+                anyhow::bail!("no process with pid {pid}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Who matches, or descends from one that does, and is not settled yet.
+    fn choose(
+        &self,
+        listed: Vec<Listed>,
+        settled: &HashSet<ProcessId>,
+        flags_of: &mut HashMap<u32, u32>,
+    ) -> Vec<Candidate> {
+        let inherited = xl_tracked_flags::XL_T_SCOPE.0 | xl_tracked_flags::XL_T_FOLLOW.0;
+        let mut candidates = Vec::new();
+        let mut rest = listed;
+        loop {
+            // A child may be listed before its parent: go on until nothing changes.
+            let before = rest.len();
+            let mut undecided = Vec::new();
+            for process in rest {
+                let record = &process.record;
+                let tgid = record.header.tgid;
+                if process.has(xl_flags::XL_F_DEAD)
+                    || tgid == self.own_tgid
+                    || settled.contains(&process.process())
+                {
+                    continue;
+                }
+                let mut flags = flags_of.get(&record.ppid).copied().unwrap_or(0) & inherited;
+                if self.filter.pids.contains(&tgid) {
+                    flags |= xl_tracked_flags::XL_T_SCOPE.0;
+                }
+                match self.candidate(process, flags) {
+                    Ok(candidate) => {
+                        flags_of.insert(candidate.listed.record.header.tgid, candidate.flags);
+                        candidates.push(candidate);
+                    }
+                    Err(process) => undecided.push(process),
+                }
+            }
+            if undecided.len() == before || undecided.is_empty() {
+                return candidates;
+            }
+            rest = undecided;
+        }
+    }
+
+    fn candidate(&self, listed: Listed, mut flags: u32) -> Result<Candidate, Listed> {
+        let filter = self.filter;
+        let in_scope = !filter.scoped() || flags & xl_tracked_flags::XL_T_SCOPE.0 != 0;
+        let follows = flags & xl_tracked_flags::XL_T_FOLLOW.0 != 0;
+        let may_match = follows
+            || (in_scope
+                && listed.has(xl_flags::XL_F_IN_CGROUP)
+                && (filter.uids.is_empty() || filter.uids.contains(&listed.record.uid)));
+        let mut candidate = Candidate {
+            listed,
+            flags: 0,
+            args: Vec::new(),
+            true_bytes: 0,
+            fault: false,
+        };
+        if may_match {
+            self.read_args(&mut candidate);
+            let comm = &candidate.listed.record.comm;
+            let argv0 = candidate.args.split(|&b| b == 0).next();
+            let argv0 = argv0.filter(|_| !candidate.args.is_empty());
+            if follows || filter.names.is_empty() || name_matches(&filter.names, comm, argv0) {
+                flags |= xl_tracked_flags::XL_T_ACTIVE.0;
+                if filter.follow {
+                    flags |= xl_tracked_flags::XL_T_FOLLOW.0;
+                }
+            }
+        }
+        candidate.flags = flags;
+        if flags == 0 {
+            return Err(candidate.listed);
+        }
+        Ok(candidate)
+    }
+
+    /// Another process's argv can be read from /proc alone; if it execs meanwhile,
+    /// the kernel side sees that and does not take it in.
+    fn read_args(&self, candidate: &mut Candidate) {
+        let tgid = candidate.listed.record.header.tgid;
+        let whole = (0..EXEC_TRIES).find_map(|_| match read_cmdline(tgid) {
+            // Empty while the kernel lays out a new image: its exec is seen already.
+            Ok(bytes) if bytes.is_empty() => {
+                thread::sleep(Duration::from_millis(1));
+                None
+            }
+            whole => Some(whole),
+        });
+        let whole = whole.unwrap_or_else(|| Ok(Vec::new()));
+        match whole {
+            Ok(mut bytes) => {
+                candidate.true_bytes = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+                bytes.truncate(self.args_bytes as usize);
+                candidate.args = bytes;
+            }
+            Err(_) => candidate.fault = true,
+        }
+    }
+
+    /// Who has exec'd since it was listed is not settled, and is listed again.
+    fn take_in(
+        &mut self,
+        some: &[Candidate],
+        settled: &mut HashSet<ProcessId>,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let context = || "failed to write the table of processes to take in";
+        for candidate in some {
+            let record = &candidate.listed.record;
+            let wants = xl_wanted {
+                start_ns: record.header.start_ns,
+                exec_id: record.exec_id,
+                flags: candidate.flags,
+                pad: 0,
+            };
+            let key = record.header.tgid.to_ne_bytes();
+            self.wanted
+                .update(&key, wire::as_bytes(&wants), MapFlags::ANY)
+                .with_context(context)?;
+        }
+        (self.set_commit)(true);
+        let taken = list(self.link);
+        (self.set_commit)(false);
+        for candidate in some {
+            let key = candidate.listed.record.header.tgid.to_ne_bytes();
+            self.wanted.delete(&key).with_context(context)?;
+        }
+        let by_process: HashMap<ProcessId, &Candidate> =
+            some.iter().map(|c| (c.listed.process(), c)).collect();
+        for process in taken? {
+            let Some(candidate) = by_process.get(&process.process()) else {
+                continue;
+            };
+            settled.insert(process.process());
+            let active = candidate.flags & xl_tracked_flags::XL_T_ACTIVE.0 != 0;
+            if active && process.has(xl_flags::XL_F_TAKEN) {
+                if self.named.insert(process.record.cgroup_id) {
+                    append_cgroup(&process.record, self.shown_hierarchy, out);
+                }
+                append_record(process.record, candidate, out);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The process's argv, by any of its threads: a leader that left has none.
+fn read_cmdline(tgid: u32) -> io::Result<Vec<u8>> {
+    for task in fs::read_dir(format!("/proc/{tgid}/task"))? {
+        // A thread may end while it is looked at; another one has the same argv.
+        match fs::read(task?.path().join("cmdline")) {
+            Ok(bytes) if !bytes.is_empty() => return Ok(bytes),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// The name of the cgroup that a process was in, as the kernel side reports it for
+/// an exec.
+fn append_cgroup(record: &xl_exec, hierarchy: u32, out: &mut Vec<u8>) {
+    let tgid = record.header.tgid;
+    let cgroups = fs::read_to_string(format!("/proc/{tgid}/cgroup")).unwrap_or_default();
+    let path = cgroups.lines().find_map(|line| {
+        let (id, rest) = line.split_once(':')?;
+        let (_, path) = rest.split_once(':')?;
+        (id.parse() == Ok(hierarchy)).then_some(path)
+    });
+    // Who is gone has no name left; the row shows that.
+    let Some(path) = path else {
+        return;
+    };
+    let names: Vec<&str> = path.rsplit('/').filter(|name| !name.is_empty()).collect();
+    let bytes: usize = names.iter().map(|name| name.len() + 1).sum();
+    let fixed = xl_cgroup {
+        header: xl_header {
+            bytes: (size_of::<xl_cgroup>() + bytes) as u32,
+            kind: xl_kind::XL_CGROUP.0 as u16,
+            ts_ns: record.header.ts_ns,
+            ..xl_header::default()
+        },
+        cgroup_id: record.cgroup_id,
+        names: names.len() as u32,
+        truncated: 0,
+    };
+    out.extend_from_slice(wire::as_bytes(&fixed));
+    for name in names {
+        out.extend_from_slice(name.as_bytes());
+        out.push(0);
+    }
+}
+
+fn append_record(mut record: xl_exec, candidate: &Candidate, out: &mut Vec<u8>) {
+    record.header.bytes += candidate.args.len() as u32;
+    record.args_bytes = candidate.true_bytes;
+    record.header.flags = match candidate.fault {
+        true => xl_flags::XL_F_ARGS_FAULT.0 as u16,
+        false => 0,
+    };
+    out.extend_from_slice(wire::as_bytes(&record));
+    out.extend_from_slice(&candidate.args);
+}
