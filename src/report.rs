@@ -1,0 +1,343 @@
+//! What the user gets to see: rows in the form asked for, figures, exports, the
+//! list of what still runs and the account. A part that cannot be written is given
+//! up, and said; the others go on.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::path::Path;
+
+use crate::config::{ExportFormat, Format, View};
+use crate::output::{self, Lines, say, terminal_width};
+use crate::pipeline::{Pipeline, Totals};
+use crate::row::{Column, Row};
+use crate::sink::anatomy;
+use crate::sink::csv::Csv;
+use crate::sink::json::Json;
+use crate::sink::table::{Style, Table};
+use crate::sink::tree::Tree;
+use crate::sink::{Sink, histogram};
+use crate::source::Ending;
+use crate::stats::Stats;
+use crate::summary::Summary;
+use crate::text::{cut, pad};
+
+/// What still runs is listed up to so many lines, the longest first.
+const RUNNING_LINES: u64 = 20;
+
+/// All outputs but the recording.
+pub struct Report {
+    view: View,
+    rows: Option<Box<dyn Sink>>,
+    /// Whoever read the rows has gone.
+    closed: bool,
+    failed: bool,
+}
+
+impl Report {
+    /// Opens what is to be written.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn open(view: &View) -> anyhow::Result<Report> {
+        // Found out now, not after an hour of tracing.
+        for (path, _) in &view.exports {
+            output::create(path)?;
+        }
+        let mut report = Report {
+            view: view.clone(),
+            rows: None,
+            closed: false,
+            failed: false,
+        };
+        if !view.quiet || view.output.is_some() {
+            let to_stdout = view.output.is_none();
+            let out: Box<dyn Write> = match &view.output {
+                Some(path) => Box::new(output::LineFile::new(output::create(path)?)),
+                None => Box::new(io::stdout()),
+            };
+            report.rows = Some(report.open_rows(Lines::new(out), to_stdout));
+        }
+        Ok(report)
+    }
+
+    /// Shows the heading: from here on, rows may come.
+    pub fn begin(&mut self) {
+        let begun = self.rows.as_mut().map_or(Ok(()), |rows| rows.begin());
+        self.check_rows(begun);
+    }
+
+    fn open_rows(&self, out: Lines<Box<dyn Write>>, to_stdout: bool) -> Box<dyn Sink> {
+        let view = &self.view;
+        let width = move || to_stdout.then(|| terminal_width(io::stdout())).flatten();
+        match view.format {
+            Format::Json if view.anatomy => Box::new(anatomy::Json::new(out)),
+            Format::Csv if view.anatomy => Box::new(anatomy::Csv::new(out)),
+            Format::Table if view.anatomy => Box::new(anatomy::Table::new(out, view.color, width)),
+            Format::Json => Box::new(Json::new(out)),
+            Format::Csv => Box::new(Csv::new(out, view.columns.clone())),
+            Format::Table => {
+                let style = Style {
+                    columns: view.columns.clone(),
+                    quote: view.quote,
+                    color: view.color,
+                };
+                let table = Table::new(out, style, width);
+                match view.tree {
+                    true => Box::new(Tree::new(table)),
+                    false => Box::new(table),
+                }
+            }
+        }
+    }
+
+    /// Where rows go, if anywhere.
+    pub fn rows(&mut self) -> Option<&mut (dyn Sink + 'static)> {
+        self.rows.as_deref_mut()
+    }
+
+    /// Makes rows seen, and takes note of how that went.
+    pub fn check_rows(&mut self, written: io::Result<()>) {
+        let flushed = self.rows.as_mut().map_or(Ok(()), |rows| rows.flush());
+        let Err(error) = written.and(flushed) else {
+            return;
+        };
+        self.rows = None;
+        if self.view.output.is_none() && error.kind() == io::ErrorKind::BrokenPipe {
+            self.closed = true;
+            return;
+        }
+        self.failed = true;
+        let place = self.view.output.as_deref().map(Path::display);
+        match place {
+            Some(path) => say(format_args!(
+                "cannot write rows to {path}, they end here: {error}"
+            )),
+            None => say(format_args!("cannot write rows, they end here: {error}")),
+        }
+    }
+
+    /// Whether whoever read the rows has gone.
+    pub fn closed(&self) -> bool {
+        self.closed
+    }
+
+    /// The same, found out without a row to write.
+    pub fn look_for_reader(&mut self) {
+        self.closed |= self.view.output.is_none() && output::reader_gone();
+    }
+
+    /// Whether a part could not be written.
+    pub fn failed(&self) -> bool {
+        self.failed
+    }
+
+    /// Where the figures go: with the rows if those are for people, else they would
+    /// spoil them.
+    fn write_figures(&mut self, text: &[u8]) {
+        let beside_rows = self.view.format != Format::Table && self.view.output.is_none();
+        // Set apart from rows, or from a terminal's ^C.
+        let text = match self.view.quiet {
+            true => text,
+            false => &[b"\n", text].concat(),
+        };
+        let result = match beside_rows && !self.view.quiet {
+            true => io::stderr().write_all(text),
+            false => io::stdout()
+                .write_all(text)
+                .and_then(|()| io::stdout().flush()),
+        };
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.closed = true,
+            Err(error) => {
+                self.failed = true;
+                say(format_args!("cannot write the histogram: {error}"));
+            }
+            Ok(()) => {}
+        }
+    }
+
+    /// The figures of an interval that is over; the next begins.
+    pub fn interval(&mut self, totals: &mut Totals) {
+        let Some(stats) = &mut totals.interval else {
+            return;
+        };
+        let stats = std::mem::take(stats);
+        if !self.closed {
+            self.write_figures(&figures(&stats, totals));
+        }
+    }
+
+    /// Lists what still runs; of several sources, `source` is the name of this one.
+    pub fn running(
+        &mut self,
+        pipeline: &mut Pipeline,
+        ending: &Ending,
+        totals: &mut Totals,
+        source: Option<&str>,
+    ) {
+        let told = pipeline.end_starts(ending.ended_ns, totals, self.rows());
+        self.check_rows(told);
+        let mut list = List::new(" (--json has them all)");
+        let mut rows = self.rows.take();
+        let written = pipeline.each_running(ending.ended_ns, |row| {
+            list.push(row);
+            match &mut rows {
+                Some(rows) => rows.running(row),
+                None => Ok(()),
+            }
+        });
+        let ended = rows.as_mut().map_or(Ok(0), |rows| rows.end_source());
+        self.rows = rows;
+        totals.summary.not_in_tree += *ended.as_ref().unwrap_or(&0);
+        self.check_rows(written.and(ended.map(|_| ())));
+        totals.summary.running += list.count;
+        // Of starts, what goes on is among the rows.
+        if list.count == 0 || self.closed || self.view.anatomy {
+            return;
+        }
+        match source {
+            Some(name) => say(format_args!("{name}: still running, longest first:{list}")),
+            None => say(format_args!("still running, longest first:{list}")),
+        }
+    }
+
+    /// Lists what runs at `now_ns`, for whoever asks while tracing goes on.
+    pub fn list(&self, pipeline: &mut Pipeline, now_ns: u64) {
+        let mut list = List::new("");
+        // Writing to memory does not fail.
+        let _ = pipeline.each_running(now_ns, |row| {
+            list.push(row);
+            Ok(())
+        });
+        match list.count {
+            0 => say("nothing that matches runs now"),
+            _ => say(format_args!("running now, longest first:{list}")),
+        }
+    }
+
+    /// Tells what has passed the limit of `--slow` by `now_ns`, and still runs.
+    pub fn slow(&self, pipeline: &mut Pipeline, now_ns: u64) {
+        let width = terminal_width(io::stderr()).unwrap_or(usize::MAX);
+        let width = width.saturating_sub("execlat: ".len());
+        pipeline.each_slow(now_ns, &self.view.rows, |row| {
+            let line = format!("slow, still running:{}", running_line(row));
+            say(cut(&line, width));
+        });
+    }
+
+    /// Nothing was traced: what is for machines says so, people were told why.
+    pub fn abandon(&mut self) {
+        if self.view.format != Format::Table {
+            let summary = Summary::default();
+            let finished = self
+                .rows
+                .as_mut()
+                .map_or(Ok(()), |rows| rows.finish(&summary));
+            self.check_rows(finished);
+        }
+    }
+
+    /// Figures, exports and the account.
+    pub fn finish(&mut self, totals: &Totals) {
+        let summary = totals.summary();
+        let finished = self.rows.as_mut().map_or(Ok(()), |rows| {
+            if let Some(starts) = &totals.anatomy {
+                rows.figures(starts)?;
+            }
+            rows.finish(&summary)
+        });
+        self.check_rows(finished);
+        if let Some(starts) = totals
+            .anatomy
+            .as_ref()
+            .filter(|s| !s.is_empty() && !self.closed)
+        {
+            let mut text = Vec::new();
+            // Writing to memory does not fail.
+            let _ = anatomy::write_figures(&mut text, starts);
+            self.write_figures(&text);
+        }
+        if self.view.histogram && !self.closed && !totals.stats.is_empty() {
+            self.write_figures(&figures(&totals.stats, totals));
+        }
+        for (path, format) in self.view.exports.clone() {
+            self.export(&path, format, totals);
+        }
+        if !self.closed {
+            totals.anatomy.iter().for_each(say);
+            say(summary);
+        }
+    }
+
+    fn export(&mut self, path: &Path, format: ExportFormat, totals: &Totals) {
+        let written = output::create(path).and_then(|mut file| {
+            let summary = totals.summary();
+            histogram::write(&mut file, format, totals.key, &totals.stats, &summary)?;
+            Ok(())
+        });
+        if let Err(error) = written {
+            self.failed = true;
+            say(format_args!(
+                "cannot export the histogram to {}: {error:#}",
+                path.display()
+            ));
+        }
+    }
+}
+
+fn figures(stats: &Stats, totals: &Totals) -> Vec<u8> {
+    let mut text = Vec::new();
+    // Writing to memory does not fail.
+    let _ = histogram::write_text(&mut text, totals.key, stats);
+    text
+}
+
+/// Lines on what runs, each after a line end, and how many found no place.
+struct List {
+    lines: String,
+    count: u64,
+    width: usize,
+    /// Where those can be had.
+    elsewhere: &'static str,
+}
+
+impl List {
+    fn new(elsewhere: &'static str) -> List {
+        List {
+            lines: String::new(),
+            count: 0,
+            width: terminal_width(io::stderr()).unwrap_or(usize::MAX),
+            elsewhere,
+        }
+    }
+
+    fn push(&mut self, row: &Row<'_>) {
+        self.count += 1;
+        if self.count <= RUNNING_LINES {
+            self.lines.push('\n');
+            self.lines.push_str(cut(&running_line(row), self.width));
+        }
+    }
+}
+
+impl fmt::Display for List {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.lines)?;
+        match self.count.saturating_sub(RUNNING_LINES) {
+            0 => Ok(()),
+            more => write!(f, "\n  … and {more} more{}", self.elsewhere),
+        }
+    }
+}
+
+fn running_line(row: &Row<'_>) -> String {
+    let mut line = "  ".to_owned();
+    for column in [Column::Pid, Column::Ppid, Column::Time] {
+        let start = line.len();
+        column.push_cell(&mut line, row, false);
+        let used = line.len() - start;
+        pad(&mut line, used, column.width());
+    }
+    Column::Argv.push_cell(&mut line, row, false);
+    line
+}
