@@ -3,6 +3,7 @@
 pub mod anatomy;
 pub mod cgroup;
 pub mod clock;
+pub mod command;
 pub mod config;
 pub mod container;
 pub mod doctor;
@@ -27,7 +28,9 @@ mod skel;
 pub mod slow;
 pub mod source;
 pub mod stats;
+pub mod stop;
 pub mod summary;
 pub mod text;
+pub mod top;
 pub mod tree;
 pub mod wire;

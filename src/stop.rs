@@ -1,0 +1,125 @@
+//! When to stop: signals and the time limit. The first signal ends tracing in good
+//! order, a second one ends the process at once. SIGUSR1 stops nothing: it asks what
+//! runs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use rustix::process::Signal;
+use signal_hook::consts::{SIGHUP, SIGTERM, SIGUSR1};
+use signal_hook::flag;
+use signal_hook::iterator::Signals;
+
+use crate::top::terminal;
+
+/// Exit status after a second Ctrl-C, as shells have it.
+const INTERRUPTED: i32 = 128 + 2;
+
+const CONTEXT: &str = "failed to listen for signals";
+
+/// The reasons to stop that come from outside.
+#[derive(Debug)]
+pub struct Stop {
+    interrupted: Arc<AtomicBool>,
+    terminated: Arc<AtomicBool>,
+    hung_up: Arc<AtomicBool>,
+    asked: Arc<AtomicBool>,
+    deadline: Option<Instant>,
+}
+
+impl Stop {
+    /// Listens from now on; stops after `duration`, if there is one.
+    ///
+    /// # Errors
+    /// A handler cannot be installed.
+    pub fn new(duration: Option<Duration>) -> Result<Stop> {
+        let stop = Stop {
+            interrupted: Arc::default(),
+            terminated: Arc::default(),
+            hung_up: Arc::default(),
+            asked: Arc::default(),
+            deadline: duration.and_then(|d| Instant::now().checked_add(d)),
+        };
+        // Set by the first signal, whichever it is.
+        let armed = Arc::new(AtomicBool::new(false));
+        let (interrupted, first) = (Arc::clone(&stop.interrupted), Arc::clone(&armed));
+        ctrlc::set_handler(move || {
+            if first.swap(true, Ordering::SeqCst) {
+                at_once(INTERRUPTED);
+            }
+            interrupted.store(true, Ordering::SeqCst);
+        })
+        .context("failed to listen for Ctrl-C")?;
+        let mut told = vec![(SIGTERM, Arc::clone(&stop.terminated))];
+        // nohup has it ignored, and means it.
+        if !is_ignored(SIGHUP) {
+            told.push((SIGHUP, Arc::clone(&stop.hung_up)));
+        }
+        flag::register(SIGUSR1, Arc::clone(&stop.asked)).context(CONTEXT)?;
+        listen(told, armed)?;
+        Ok(stop)
+    }
+
+    /// Ctrl-C, or SIGINT from elsewhere.
+    pub fn interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::SeqCst)
+    }
+
+    /// SIGTERM or SIGHUP, whichever came.
+    pub fn told(&self) -> Option<Signal> {
+        if self.terminated.load(Ordering::SeqCst) {
+            Some(Signal::TERM)
+        } else if self.hung_up.load(Ordering::SeqCst) {
+            Some(Signal::HUP)
+        } else {
+            None
+        }
+    }
+
+    /// SIGUSR1 has come since the last call.
+    pub fn asked(&self) -> bool {
+        self.asked.swap(false, Ordering::SeqCst)
+    }
+
+    /// The time is up.
+    pub fn expired(&self) -> bool {
+        self.deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+    }
+}
+
+/// A thread of its own, as the one for Ctrl-C: the second signal has a terminal to
+/// restore, which is more than a handler may do.
+fn listen(told: Vec<(i32, Arc<AtomicBool>)>, armed: Arc<AtomicBool>) -> Result<()> {
+    let wanted = told.iter().map(|(signal, _)| *signal);
+    let mut signals = Signals::new(wanted).context(CONTEXT)?;
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for signal in signals.forever() {
+                if armed.swap(true, Ordering::SeqCst) {
+                    at_once(128 + signal);
+                }
+                let flag = told.iter().find(|(wanted, _)| *wanted == signal);
+                flag.iter()
+                    .for_each(|(_, flag)| flag.store(true, Ordering::SeqCst));
+            }
+        })
+        .context(CONTEXT)?;
+    Ok(())
+}
+
+/// Ends the process; the terminal is left as it was found.
+fn at_once(status: i32) -> ! {
+    terminal::restore();
+    std::process::exit(status)
+}
+
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
