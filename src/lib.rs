@@ -1,7 +1,13 @@
 //! execlat: how long do programs run, from exec to exit, on a container host?
+//!
+//! Events flow one way: [`source`] (the live kernel or a recording) → [`wire`] →
+//! [`order`] → [`pair`] → [`filter`] → [`stats`] and [`sink`]; [`pipeline`] is that
+//! way, [`run`] drives it. With `--anatomy`, [`anatomy`] stands beside `pair`. What lies
+//! between source and sink knows neither clock nor terminal nor kernel.
 
 pub mod anatomy;
 pub mod cgroup;
+pub mod cli;
 pub mod clock;
 pub mod command;
 pub mod config;
@@ -22,6 +28,7 @@ pub mod progress;
 pub mod recording;
 pub mod report;
 pub mod row;
+pub mod run;
 pub mod runtime;
 pub mod sink;
 mod skel;

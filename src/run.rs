@@ -1,0 +1,377 @@
+//! Drives the pipeline from a source to the outputs, until something says stop.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::anatomy::Figures;
+use crate::command::Command;
+use crate::config::{Config, KernelFilter, Live as LiveConfig, Origin, View};
+use crate::doctor;
+use crate::filter::Selection;
+use crate::loss::{Losses, SourceLosses};
+use crate::output::say;
+use crate::pair::Unpaired;
+use crate::pipeline::{Pipeline, Totals};
+use crate::progress::Progress;
+use crate::recording::Writer;
+use crate::report::Report;
+use crate::sink;
+use crate::source::host::Facts;
+use crate::source::live::Live;
+use crate::source::replay::Replay;
+use crate::source::{About, Batch, Source, Unusable};
+use crate::stop::Stop;
+use crate::text::printable;
+use crate::top::{Flow, Top};
+
+/// Exit status where something could not be done.
+pub const FAILED: u8 = 1;
+/// Exit status of `--strict` where something was lost.
+pub const LOST: u8 = 3;
+
+/// A loss is told when it happens, but not more often than this.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// Does what is configured; returns the exit status.
+///
+/// # Errors
+/// It could not begin, or the source failed.
+pub fn run(config: &Config) -> Result<u8> {
+    match &config.origin {
+        Origin::Live(live) => trace(live, &config.view),
+        Origin::Replay(filter, paths) => replay(filter, paths, &config.view),
+    }
+}
+
+/// Looks at the host, and tries. Returns 0 if tracing works, else 1.
+///
+/// # Errors
+/// The answer cannot be written.
+pub fn doctor(json: bool) -> Result<u8> {
+    libbpf_rs::set_print(None);
+    let mut checks = doctor::judge(&Facts::read());
+    // Nothing matches a user that cannot be: the trial disturbs nobody.
+    let nobody = KernelFilter {
+        uids: vec![u32::MAX],
+        ..KernelFilter::default()
+    };
+    let tried = Live::open(&LiveConfig::trial(nobody));
+    let tried = tried.map(|live| format!("works, in the {} flavour", live.flavour()));
+    checks.push(doctor::trial(&tried));
+    let mut out = io::stdout();
+    match json {
+        true => {
+            serde_json::to_writer_pretty(&mut out, &checks)?;
+            writeln!(out)?;
+        }
+        false => sink::checks::write(&mut out, &checks)?,
+    }
+    Ok(match tried {
+        Ok(_) => 0,
+        Err(_) => FAILED,
+    })
+}
+
+fn totals(view: &View) -> Totals {
+    let mut totals = Totals::new(view.by, view.rows.clone(), view.interval.is_some());
+    totals.anatomy = view.anatomy.then(Figures::default);
+    totals
+}
+
+fn pipeline(about: &About, selection: Option<Selection>, view: &View) -> Pipeline {
+    let pipeline = Pipeline::new(about, selection);
+    match view.anatomy {
+        true => pipeline.with_anatomy(),
+        false => pipeline,
+    }
+}
+
+fn replay(filter: &KernelFilter, paths: &[PathBuf], view: &View) -> Result<u8> {
+    // All are opened before anything is written.
+    let sources: Vec<Replay> = paths
+        .iter()
+        .map(|path| Replay::open(path))
+        .collect::<Result<_>>()?;
+    check_distinct(paths.iter().chain(outputs(view)))?;
+    for (source, path) in sources.iter().zip(paths) {
+        check_cgroups(filter, &source.about().cgroup_mount, path)?;
+        if view.anatomy && !source.about().forks {
+            bail!(
+                "{} does not hold what runtimes fork: record it with --anatomy",
+                path.display()
+            );
+        }
+    }
+    let mut totals = totals(view);
+    let mut report = Report::open(view)?;
+    report.begin();
+    let mut batch = Batch::default();
+    let mut progress = Progress::begin(!view.quiet && view.output.is_none());
+    for (mut source, path) in sources.into_iter().zip(paths) {
+        let selection = Selection::new(filter, &source.about().cgroup_mount);
+        let mut pipeline = pipeline(source.about(), Some(selection), view);
+        let shown = printable(path.as_os_str().as_bytes());
+        while !report.closed() && source.next(&mut batch)? {
+            progress.show(&shown, || source.position());
+            let fed = pipeline.feed(&mut batch, &mut totals, report.rows());
+            if fed.is_err() {
+                progress.clear();
+            }
+            report.check_rows(fed);
+        }
+        progress.clear();
+        let ending = source.finish(&mut batch)?;
+        let fed = pipeline.feed(&mut batch, &mut totals, report.rows());
+        report.check_rows(fed);
+        if let Some(Unusable { why, bytes, cut }) = source.unusable() {
+            say(format_args!(
+                "{}: {why}; {bytes} bytes of it are not used",
+                path.display()
+            ));
+            totals.unusable_bytes += bytes;
+            totals.cut_recordings += u64::from(cut);
+        }
+        let name = (paths.len() > 1).then(|| path.display().to_string());
+        report.running(&mut pipeline, &ending, &mut totals, name.as_deref());
+        pipeline.close(&ending, &mut totals);
+    }
+    report.finish(&totals);
+    Ok(status(&report, &totals, view, None))
+}
+
+/// The files that a view writes.
+fn outputs(view: &View) -> impl Iterator<Item = &PathBuf> {
+    let exports = view.exports.iter().map(|(path, _)| path);
+    view.output.iter().chain(exports)
+}
+
+/// A file that is read, or written twice, would be destroyed.
+fn check_distinct<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<()> {
+    let mut seen: Vec<(&PathBuf, Option<(u64, u64)>)> = Vec::new();
+    for path in paths {
+        let meta = fs::metadata(path).ok();
+        if meta.as_ref().is_some_and(|meta| !meta.is_file()) {
+            continue;
+        }
+        let file = meta.map(|meta| (meta.dev(), meta.ino()));
+        let same = |(other, of): &(&PathBuf, _)| *other == path || (file.is_some() && *of == file);
+        if seen.iter().any(same) {
+            bail!(
+                "{} is named for two things: give each its own file",
+                path.display()
+            );
+        }
+        seen.push((path, file));
+    }
+    Ok(())
+}
+
+/// A recording knows the cgroups of one hierarchy.
+fn check_cgroups(filter: &KernelFilter, mount: &str, path: &Path) -> Result<()> {
+    for cgroup in &filter.cgroups {
+        if cgroup.starts_with("/sys/fs/cgroup") && !cgroup.starts_with(mount) {
+            bail!(
+                "{} knows the cgroups below {mount} alone, not {}",
+                path.display(),
+                cgroup.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// 1 beats 3 beats the command's.
+fn status(report: &Report, totals: &Totals, view: &View, command: Option<u8>) -> u8 {
+    let starts_unknown = totals.anatomy.as_ref().is_some_and(Figures::lossy);
+    if report.failed() {
+        FAILED
+    } else if view.strict && (totals.summary().lossy() || starts_unknown) {
+        LOST
+    } else {
+        command.unwrap_or(0)
+    }
+}
+
+/// A live run.
+struct Tracing<'a> {
+    source: Live,
+    pipeline: Pipeline,
+    totals: Totals,
+    report: Report,
+    recording: Option<Writer<Box<dyn Write>>>,
+    recording_failed: bool,
+    command: Option<Command>,
+    told: (Instant, SourceLosses),
+    top: Option<Top>,
+    view: &'a View,
+}
+
+fn trace(config: &LiveConfig, view: &View) -> Result<u8> {
+    if !view.verbose {
+        // What matters of it is in the errors.
+        libbpf_rs::set_print(None);
+    }
+    check_distinct(config.record.iter().chain(outputs(view)))?;
+    let source = Live::open(config)?;
+    // Opened last: a mistake elsewhere must not empty yesterday's file.
+    let mut report = Report::open(view)?;
+    if view.verbose {
+        source.notes().iter().for_each(say);
+    }
+    let recording = open_recording(config, &source)?;
+    let stop = Stop::new(config.duration)?;
+    if view.verbose {
+        say("tracing; Ctrl-C ends it");
+    }
+    let command = match Command::start(&config.command) {
+        Ok(command) => command,
+        Err(not) => {
+            say(format_args!("{:#}", not.error));
+            report.abandon();
+            return Ok(not.status);
+        }
+    };
+    report.begin();
+    let top = Top::begin(view, &config.filter, source.about().began_ns)?;
+    let mut pipeline = pipeline(source.about(), None, view);
+    if let Some(limit) = view.slow {
+        pipeline.watch_slow(limit);
+    }
+    let mut tracing = Tracing {
+        pipeline,
+        source,
+        totals: totals(view),
+        report,
+        recording,
+        recording_failed: false,
+        command,
+        told: (Instant::now(), SourceLosses::default()),
+        top,
+        view,
+    };
+    let mut ended = tracing.until_stop(&stop)?;
+    // The terminal is given back: what is said now is to be seen.
+    tracing.top = None;
+    tracing.end()?;
+    if let (None, Some(command)) = (ended, &mut tracing.command) {
+        ended = Some(command.wait(&stop)?);
+    }
+    if tracing.recording_failed {
+        return Ok(FAILED);
+    }
+    Ok(status(&tracing.report, &tracing.totals, view, ended))
+}
+
+fn open_recording(config: &LiveConfig, source: &Live) -> Result<Option<Writer<Box<dyn Write>>>> {
+    let Some(path) = &config.record else {
+        return Ok(None);
+    };
+    let file = crate::output::create_private(path)?;
+    let out: Box<dyn Write> = Box::new(io::BufWriter::new(file));
+    let writer = Writer::new(out, source.about());
+    writer
+        .map(Some)
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+impl Tracing<'_> {
+    /// Returns the command's status if its end was the reason.
+    fn until_stop(&mut self, stop: &Stop) -> Result<Option<u8>> {
+        let mut batch = Batch::default();
+        let mut next_interval = self.view.interval.map(|every| Instant::now() + every);
+        loop {
+            self.source.next(&mut batch)?;
+            self.feed(&mut batch);
+            self.report.slow(&mut self.pipeline, batch.horizon_ns);
+            if stop.asked() {
+                self.report.list(&mut self.pipeline, batch.horizon_ns);
+            }
+            self.tell_losses();
+            if self.draw_top(batch.horizon_ns) == Flow::Quit {
+                return Ok(None);
+            }
+            self.report.look_for_reader();
+            if let (Some(at), Some(every)) = (&mut next_interval, self.view.interval)
+                && Instant::now() >= *at
+            {
+                *at += every;
+                self.report.interval(&mut self.totals);
+            }
+            match &mut self.command {
+                Some(command) => {
+                    if let Some(status) = command.ended(stop)? {
+                        return Ok(Some(status));
+                    }
+                }
+                // Ctrl-C goes to a command as well; it decides.
+                None if stop.interrupted() || stop.told().is_some() => return Ok(None),
+                None if self.report.closed() => return Ok(None),
+                None => {}
+            }
+            if stop.expired() {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn feed(&mut self, batch: &mut Batch) {
+        if !batch.bytes.is_empty() || batch.alive.is_some() || self.pipeline.waits() {
+            self.record(|writer| writer.batch(batch));
+        }
+        let fed = self
+            .pipeline
+            .feed(batch, &mut self.totals, self.report.rows());
+        self.report.check_rows(fed);
+    }
+
+    /// A recording that cannot be written is given up; the rest goes on.
+    fn record(&mut self, write: impl FnOnce(&mut Writer<Box<dyn Write>>) -> io::Result<()>) {
+        if let Some(writer) = &mut self.recording
+            && let Err(error) = write(writer)
+        {
+            say(format_args!(
+                "cannot write the recording, it ends here: {error}"
+            ));
+            self.recording = None;
+            self.recording_failed = true;
+        }
+    }
+
+    fn draw_top(&mut self, now_ns: u64) -> Flow {
+        let (source, pipeline) = (&self.source, &self.pipeline);
+        self.top.as_mut().map_or(Flow::On, |top| {
+            top.round(now_ns, source, pipeline, &mut self.totals)
+        })
+    }
+
+    fn tell_losses(&mut self) {
+        // A table shows them itself.
+        if self.top.is_some() || self.told.0.elapsed() < TELL_EVERY {
+            return;
+        }
+        let losses = self.source.losses();
+        if losses != self.told.1 {
+            let so_far = Losses::new(&losses, Unpaired::default());
+            say(format_args!("so far {so_far}"));
+        }
+        self.told = (Instant::now(), losses);
+    }
+
+    fn end(&mut self) -> Result<()> {
+        let mut batch = Batch::default();
+        let ending = self.source.finish(&mut batch)?;
+        self.feed(&mut batch);
+        self.record(|writer| writer.finish(&ending));
+        self.report
+            .running(&mut self.pipeline, &ending, &mut self.totals, None);
+        self.pipeline.close(&ending, &mut self.totals);
+        self.report.finish(&self.totals);
+        Ok(())
+    }
+}
