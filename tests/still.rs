@@ -1,0 +1,193 @@
+//! What still runs, while tracing goes on: SIGUSR1's list and the rows of `--slow`.
+
+mod common;
+mod support_cli;
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use support_cli::{Live, SOON, Sleeper, Yard};
+
+const ASKED: &str = "execlat: running now, longest first:";
+const SLOW: &str = "execlat: slow, still running:";
+
+/// How a line of `--slow` about this process begins.
+fn slow(pid: u32) -> String {
+    format!("{SLOW}  {pid} ")
+}
+
+/// The lines that `--slow` wrote.
+fn told(stderr: &str) -> Vec<&str> {
+    let told = stderr.lines().filter_map(|line| line.strip_prefix(SLOW));
+    told.collect()
+}
+
+/// The pid and the arguments of a line of a list, or of `--slow`.
+fn named(line: &str) -> (u32, String) {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let pid = fields[0].parse().expect("a pid first");
+    (pid, fields[3..].join(" "))
+}
+
+/// Asks until the list has the process: its exec may be younger than what was read.
+fn ask_for(live: &Live, pid: u32) {
+    let begins = format!("  {pid} ");
+    let end = Instant::now() + SOON;
+    while Instant::now() < end {
+        live.signal(Signal::SIGUSR1);
+        if live.hear_within(Duration::from_millis(500), |line| line.starts_with(&begins)) {
+            return;
+        }
+    }
+    panic!("{pid} is not listed");
+}
+
+/// Nothing is stopped by it, and rows and figures are as without.
+#[test]
+fn a_signal_asks_what_runs() {
+    let Some(yard) = Yard::new("asked") else {
+        return;
+    };
+    for args in [&[][..], &["-Q"], &["--json"]] {
+        let live = yard.trace(args);
+        live.signal(Signal::SIGUSR1);
+        live.hear(&["execlat: nothing that matches runs now"]);
+        let sleepers = [Sleeper::new(&yard), Sleeper::new(&yard)];
+        ask_for(&live, sleepers[1].pid());
+        yard.run("/bin/true seen");
+        let ran = live.finish_by(Signal::SIGINT);
+        assert_eq!(ran.status, 0, "{ran:?}");
+        let lists: Vec<&str> = ran.stderr.split(ASKED).skip(1).collect();
+        let listed: Vec<_> = lists.last().expect("a list").lines().skip(1).collect();
+        let longest_first = sleepers
+            .each_ref()
+            .map(|s| (s.pid(), "sleep 1009".to_owned()));
+        assert_eq!(
+            [named(listed[0]), named(listed[1])],
+            longest_first,
+            "{ran:?}"
+        );
+        assert!(
+            ran.stderr
+                .contains("1 execution, 0 failed, 2 still running"),
+            "{ran:?}"
+        );
+        assert!(!ran.stdout.contains("longest first"), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_signal_asks_what_a_command_runs() {
+    let Some(yard) = Yard::new("asked-command") else {
+        return;
+    };
+    let script = yard.file("script");
+    std::fs::write(
+        &script,
+        "sleep 1009 & echo $! >pid.new; mv pid.new pid; wait",
+    )
+    .expect("a script");
+    let mut command = std::process::Command::new(common::execlat());
+    command.args(["-v", "-Q", "--slow", "100ms", "--", "sh"]);
+    let live = Live::start_as(command.arg(&script).current_dir(yard.scratch.path()));
+    let end = Instant::now() + SOON;
+    let pid = loop {
+        if let Ok(text) = std::fs::read_to_string(yard.file("pid")) {
+            break text.trim().parse().expect("a pid");
+        }
+        assert!(Instant::now() < end, "the script does not run");
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    // In this order: whoever waits for a list passes over other lines.
+    live.hear(&[&slow(pid)]);
+    ask_for(&live, pid);
+    live.signal_group(Signal::SIGTERM);
+    let ran = live.finish();
+    // Others may be slow too on a busy machine.
+    let told: Vec<String> = told(&ran.stderr)
+        .into_iter()
+        .map(|line| named(line).1)
+        .collect();
+    for slow in [format!("sh {}", script.display()), "sleep 1009".to_owned()] {
+        let times = told.iter().filter(|line| **line == slow).count();
+        assert_eq!(times, 1, "{slow}: {ran:?}");
+    }
+}
+
+/// Once, while it runs; not what has ended by then, nor what passed it before tracing.
+#[test]
+fn what_passes_a_limit_is_told_once() {
+    let Some(yard) = Yard::new("slow") else {
+        return;
+    };
+    let before = Sleeper::new(&yard);
+    std::thread::sleep(Duration::from_millis(150));
+    for args in [
+        &["--slow", "150ms"][..],
+        &["--slow", "150ms", "-Q"],
+        &["--slow", "150ms", "--json"],
+    ] {
+        let live = yard.trace(args);
+        yard.run("/bin/true seen");
+        let sleeper = Sleeper::new(&yard);
+        live.hear(&[&slow(sleeper.pid())]);
+        // Told again, if it were, with this one.
+        let later = Sleeper::new(&yard);
+        live.hear(&[&slow(later.pid())]);
+        let ran = live.finish_by(Signal::SIGINT);
+        assert_eq!(ran.status, 0, "{ran:?}");
+        // On a busy machine others may be slow too.
+        let mut told = told(&ran.stderr);
+        told.retain(|line| line.ends_with("sleep 1009"));
+        let pids: Vec<u32> = told.iter().map(|line| named(line).0).collect();
+        assert_eq!(pids, [sleeper.pid(), later.pid()], "{ran:?}");
+        assert!(!ran.stderr.contains(&slow(before.pid())), "{ran:?}");
+        for line in told {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let seconds: f64 = fields[2].parse().expect("its time");
+            assert!(seconds >= 0.15, "{line}");
+        }
+        assert!(!ran.stdout.contains("slow, still"), "{ran:?}");
+    }
+}
+
+/// What was taken in passes the limit like any other; `--line` chooses.
+#[test]
+fn what_ran_before_may_pass_a_limit_and_rows_are_chosen() {
+    let Some(yard) = Yard::new("slow-before") else {
+        return;
+    };
+    let (_before, live) = loop {
+        let began = Instant::now();
+        let before = Sleeper::new(&yard);
+        let live = yard.trace(&["--slow", "3s", "--line", "sleep 1[0-9]*$"]);
+        // Else it may have passed the limit before tracing began.
+        if began.elapsed() < Duration::from_secs(3) {
+            break (before, live);
+        }
+    };
+    let _other = yard
+        .program("sleep 1013 2")
+        .spawn()
+        .map(Killed)
+        .expect("sh");
+    let line = live.hear(&[SLOW, ">"]);
+    assert_eq!(
+        named(line.strip_prefix(SLOW).expect("it begins so")).1,
+        "sleep 1009"
+    );
+    // Due after that one.
+    let last = Sleeper::new(&yard);
+    live.hear(&[&slow(last.pid())]);
+    let ran = live.finish_by(Signal::SIGINT);
+    assert_eq!(told(&ran.stderr).len(), 2, "{ran:?}");
+}
+
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
