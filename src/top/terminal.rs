@@ -56,9 +56,11 @@ fn taken() -> MutexGuard<'static, Option<Taken>> {
     TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Gives the terminal back as it was, if it is taken. From any thread.
+/// Gives the terminal back as it was, if it is taken. From any thread: whoever comes
+/// while another is at it returns when that is done, for it may end the process then.
 pub fn restore() {
-    let Some(Taken { tty, modes }) = taken().take() else {
+    let mut taken = taken();
+    let Some(Taken { tty, modes }) = taken.take() else {
         return;
     };
     send(&tty, LEAVE);

@@ -134,6 +134,33 @@ fn another_thread_gives_it_back() {
     assert_eq!(pty.shown(), "");
 }
 
+/// The thread of a second signal and the one that ends in good order: neither goes on,
+/// to end the process, before the terminal has its modes. One that takes nothing makes
+/// them wait for each other.
+#[test]
+fn who_comes_second_waits_for_the_first() {
+    let pty = Pty::new();
+    let mut terminal = pty.take();
+    let text = "x".repeat(5000);
+    for _ in 0..100 {
+        terminal.draw(&frame(6000, &[&text])).expect("there");
+        terminal.forget();
+    }
+    let both = std::sync::Barrier::new(2);
+    std::thread::scope(|scope| {
+        let ends = [(), ()].map(|()| {
+            scope.spawn(|| {
+                both.wait();
+                restore();
+                modes(&pty.slave)
+            })
+        });
+        for end in ends {
+            assert_eq!(end.join().expect("no panic"), pty.modes);
+        }
+    });
+}
+
 #[test]
 fn only_what_differs_is_sent() {
     let pty = Pty::new();
