@@ -27,7 +27,6 @@ run      runc                runc             runc                   runc
 run      busybox             busybox-static   busybox                busybox
 test     crun                crun             crun                   crun
 test     patchelf            patchelf         patchelf               patchelf
-kernels  qemu-system-x86_64  qemu-system-x86  qemu-system-x86-core   qemu-system-x86
 kernels  busybox             busybox-static   busybox                busybox
 kernels  cpio                cpio             cpio                   cpio
 engines  podman              podman           podman                 podman

@@ -50,6 +50,17 @@ skips() {
 		/^skipped: / && !seen[name]++ { sub(/^skipped: /, ""); print name ": " $0 }' "$tmp/out"
 }
 
+# Each failed test's name and the first lines that it printed: all of it may be far above.
+failures() {
+	awk '
+		/^test .* \.\.\. .*FAILED$/ { failed[$2] = 1 }
+		/^(failures|successes):$/ { name = "" }
+		/^stack backtrace:/ { name = "" }
+		/^---- .* stdout ----$/ { name = $2; next }
+		(name in failed) && NF && n[name]++ < 12 { said[name] = said[name] "    | " $0 "\n" }
+		END { for (name in failed) printf "failed: %s\n%s", name, said[name] }' "$tmp/out"
+}
+
 # A command that fails without a failed test (it did not compile, it was killed)
 # counts as one.
 native() {
@@ -57,7 +68,7 @@ native() {
 	[[ " $* " = *' -- '* ]] || args+=(--)
 	watched cargo test --no-fail-fast "${flags[@]}" "${args[@]}" --show-output
 	skips | sed 's/^/skipped: /' >>"$tmp/names"
-	awk '/^test .* \.\.\. .*FAILED$/ { print "failed: " $2 }' "$tmp/out" >>"$tmp/names"
+	failures >>"$tmp/names"
 	odd=$(skips | wc -l)
 	bad=$(sum failed)
 	if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then

@@ -87,14 +87,19 @@ find_scenarios() {
 }
 
 choose_machine() {
+    local names qemu
     case $arch in
     # Emulated, what 'max' has on top (SMAP, five levels of pages) doubles the kernel's time.
-    amd64) machine=(qemu-system-x86_64 -cpu qemu64) console=ttyS0 ;;
+    amd64) names=(qemu-system-x86_64 qemu-system-x86) machine=(-cpu qemu64) console=ttyS0 ;;
     # 'max' has pointer authentication, which takes most of the time when it is emulated.
-    arm64) machine=(qemu-system-aarch64 -M "virt,gic-version=3" -cpu cortex-a72) console=ttyAMA0 ;;
+    arm64)
+        names=(qemu-system-aarch64 qemu-system-arm) console=ttyAMA0
+        machine=(-M "virt,gic-version=3" -cpu cortex-a72)
+        ;;
     *) die "no guest is known for $arch" ;;
     esac
-    command -v "${machine[0]}" >/dev/null || die "${machine[0]} is not there: install it"
+    qemu=$("$here/qemu.sh" "${names[@]}") || exit 1
+    machine=("$qemu" "${machine[@]}")
 }
 
 # Values reach the guest's shell quoted.
