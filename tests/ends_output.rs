@@ -17,6 +17,7 @@ use execlat::sink::json::Json;
 use execlat::source::replay::Replay;
 use execlat::source::{Batch, Source as _};
 use nix::sys::signal::Signal;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use support_cli::story::{Story, code, image};
 use support_cli::{Ran, Yard, bench, ran, root, run};
@@ -159,9 +160,10 @@ impl Drop for TinyDisk {
 /// Far more than 64 KiB of rows, and of records.
 const MUCH: &str = "x=$(printf %0997d 0); i=0
     while [ $i -lt 211 ]; do /bin/true $i $x; i=$((i+1)); done";
+const MANY: usize = 211;
 
 /// One line about it and the account, which holds everything.
-fn full_disk_is_said(ran: &Ran, what: &str) {
+fn full_disk_is_said(ran: &Ran, what: &str, executions: usize) {
     assert_eq!(ran.status, 1, "{ran:?}");
     let said: Vec<&str> = ran.stderr.lines().collect();
     assert_eq!(said.len(), 2, "{ran:?}");
@@ -169,9 +171,9 @@ fn full_disk_is_said(ran: &Ran, what: &str) {
         said[0].starts_with(what) && said[0].contains("No space left"),
         "{ran:?}"
     );
-    let account = "execlat: 212 executions, 0 failed, 0 still running, in ";
+    let account = format!("execlat: {executions} executions, 0 failed, 0 still running, in ");
     assert!(
-        said[1].starts_with(account) && said[1].ends_with("; nothing lost"),
+        said[1].starts_with(&account) && said[1].ends_with("; nothing lost"),
         "{ran:?}"
     );
 }
@@ -190,6 +192,7 @@ fn rows_on_a_full_disk() {
         full_disk_is_said(
             &ran,
             &format!("execlat: cannot write rows to {path}, they end here: "),
+            1 + MANY,
         );
         // The rest goes on.
         assert!(ran.stdout.contains("\n true "), "{ran:?}");
@@ -204,23 +207,47 @@ fn rows_on_a_full_disk() {
     }
 }
 
+/// What fits is written in rounds, and a round is kept as a whole or not at all: so
+/// some are known to be over before the many come.
 #[test]
 fn a_recording_on_a_full_disk() {
+    const FEW: usize = 31;
     if root().is_none() {
         return;
     }
     let disk = TinyDisk::new();
-    let file = disk.file("rec.xl");
+    let (file, gate) = (disk.file("rec.xl"), disk.file("gate"));
     let path = file.to_str().expect("UTF-8");
-    let ran = run(disk.0.path(), &["--record", path, "--", "sh", "-c", MUCH]);
-    full_disk_is_said(&ran, "execlat: cannot write the recording, it ends here: ");
-    let live: Vec<&str> = ran.stdout.lines().collect();
-    assert_eq!(live.len(), 213, "all rows are there");
+    mknodat(CWD, &gate, FileType::Fifo, Mode::RWXU, 0).expect("a fifo");
+    let script = format!(
+        "i=0; while [ $i -lt {FEW} ]; do /bin/true few; i=$((i+1)); done; read x <{}; {MUCH}",
+        gate.display()
+    );
+    let mut command = Command::new(common::execlat());
+    let mut child = command
+        .args(["--record", path, "--", "sh", "-c", &script])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("execlat");
+    let stdout = child.stdout.take().expect("a pipe");
+    let mut live = std::io::BufReader::new(stdout)
+        .lines()
+        .map(|line| line.expect("a line"));
+    let mut rows: Vec<String> = live.by_ref().take(1 + FEW).collect();
+    assert_eq!(rows.len(), 1 + FEW, "{rows:?}");
+    fs::write(&gate, "go on\n").expect("the gate");
+    rows.extend(live);
+    let ran = ran(child.wait_with_output().expect("execlat"));
+    let said = "execlat: cannot write the recording, it ends here: ";
+    full_disk_is_said(&ran, said, 1 + FEW + MANY);
+    assert_eq!(rows.len(), 1 + FEW + MANY + 1, "all rows are there");
     let report = run(disk.0.path(), &["report", path]);
     assert_eq!(report.status, 0, "{report:?}");
-    let rows: Vec<&str> = report.stdout.lines().collect();
-    assert!(rows.len() > 20, "{} rows", rows.len());
-    assert_eq!(rows[..], live[..rows.len()]);
+    let kept: Vec<&str> = report.stdout.lines().collect();
+    assert!(kept.len() > FEW, "{} rows", kept.len());
+    assert_eq!(kept[..], rows[..kept.len()]);
     assert!(report.stderr.contains("cut off"), "{report:?}");
 }
 
