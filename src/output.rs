@@ -83,23 +83,41 @@ impl<W: Write> Write for Lines<W> {
     }
 }
 
-/// A file of lines: where the disk is full it ends with the last whole one.
+/// A file of lines: where the disk is full it ends with the last whole one, and takes
+/// no more. Whoever buffers before it may try again, and might meet room by then.
 #[derive(Debug)]
 pub struct LineFile {
     file: File,
     bytes: u64,
+    ended: bool,
 }
 
 impl LineFile {
     /// From its beginning.
     pub fn new(file: File) -> Self {
-        LineFile { file, bytes: 0 }
+        LineFile {
+            file,
+            bytes: 0,
+            ended: false,
+        }
+    }
+
+    /// Ends it with what is whole of the bytes that were still written.
+    fn end(&mut self, written: &[u8]) {
+        let whole = written.iter().rposition(|&b| b == b'\n');
+        self.bytes += whole.map_or(0, |at| at as u64 + 1);
+        // What is no regular file keeps what it got.
+        let _ = self.file.set_len(self.bytes);
+        self.ended = true;
     }
 }
 
 impl Write for LineFile {
     /// All of it, or an error.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.ended {
+            return Err(io::Error::other("it has ended"));
+        }
         let mut done = 0;
         while done < bytes.len() {
             match self.file.write(&bytes[done..]) {
@@ -107,10 +125,7 @@ impl Write for LineFile {
                 Ok(n) => done += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    let whole = bytes[..done].iter().rposition(|&b| b == b'\n');
-                    let whole = whole.map_or(0, |at| at + 1);
-                    // What is no regular file keeps what it got.
-                    let _ = self.file.set_len(self.bytes + whole as u64);
+                    self.end(&bytes[..done]);
                     return Err(error);
                 }
             }
@@ -214,5 +229,29 @@ mod tests {
         assert!(writes.len() > 1 && writes.len() < 10);
         assert!(writes.iter().all(|w| w.ends_with(b"\n")));
         assert_eq!(writes.iter().map(Vec::len).sum::<usize>(), 20_011 * 13);
+    }
+
+    /// A file that cannot grow: a write across its end comes short and then fails.
+    fn with_room_for(bytes: u64) -> File {
+        use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+        let fd = memfd_create("full", MemfdFlags::ALLOW_SEALING).expect("memory");
+        let file = File::from(fd);
+        file.set_len(bytes).expect("memory");
+        fcntl_add_seals(&file, SealFlags::GROW).expect("sealed");
+        file
+    }
+
+    #[test]
+    fn a_full_file_ends_with_its_last_whole_line() {
+        let file = with_room_for(16 << 10);
+        let mut lines = LineFile::new(file.try_clone().expect("a descriptor"));
+        let line = format!("{}\n", "x".repeat(99)).into_bytes();
+        lines.write_all(&line).expect("room");
+        assert!(lines.write_all(&line.repeat(200)).is_err());
+        let kept = file.metadata().expect("its size").len();
+        assert!(kept > 100 && kept.is_multiple_of(100), "{kept}");
+        // Tried again by a buffer in front, even if there is room by now.
+        assert!(lines.write_all(b"of a line\n").is_err());
+        assert_eq!(file.metadata().expect("its size").len(), kept);
     }
 }

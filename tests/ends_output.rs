@@ -157,6 +157,9 @@ impl Drop for TinyDisk {
     }
 }
 
+/// Of rows, and the lines of the head of each.
+const FORMS: [(&str, usize); 3] = [("--color=never", 1), ("--csv", 1), ("-j", 0)];
+
 /// Far more than 64 KiB of rows, and of records.
 const MUCH: &str = "x=$(printf %0997d 0); i=0
     while [ $i -lt 211 ]; do /bin/true $i $x; i=$((i+1)); done";
@@ -178,12 +181,20 @@ fn full_disk_is_said(ran: &Ran, what: &str, executions: usize) {
     );
 }
 
+/// The head is left out, too.
+fn whole_rows(file: &Path, head: usize) -> usize {
+    let rows = fs::read_to_string(file).expect("rows");
+    let end = &rows[rows.len().saturating_sub(40)..];
+    assert!(rows.ends_with('\n'), "the last line is not whole: {end}");
+    rows.lines().count() - head
+}
+
 #[test]
 fn rows_on_a_full_disk() {
     if root().is_none() {
         return;
     }
-    for (form, head) in [("--color=never", 1), ("--csv", 1), ("-j", 0)] {
+    for (form, head) in FORMS {
         let disk = TinyDisk::new();
         let file = disk.file("rows");
         let path = file.to_str().expect("UTF-8");
@@ -196,14 +207,30 @@ fn rows_on_a_full_disk() {
         );
         // The rest goes on.
         assert!(ran.stdout.contains("\n true "), "{ran:?}");
-        let rows = fs::read_to_string(&file).expect("rows");
-        assert!(
-            rows.ends_with('\n'),
-            "{form}: the last line is not whole: {}",
-            &rows[rows.len() - 40..]
-        );
-        let rows = rows.lines().skip(head).count();
+        let rows = whole_rows(&file, head);
         assert!((20..100).contains(&rows), "{form}: {rows} rows");
+    }
+}
+
+/// Far more is handed over at once than there is room for.
+#[test]
+fn a_report_on_a_full_disk() {
+    if root().is_none() {
+        return;
+    }
+    let dir = bench();
+    big(dir.path());
+    for (form, head) in FORMS {
+        let disk = TinyDisk::new();
+        let file = disk.file("rows");
+        let path = file.to_str().expect("UTF-8");
+        let ran = run(dir.path(), &["report", "big.xl", form, "-o", path]);
+        assert_eq!(ran.status, 1, "{ran:?}");
+        assert!(ran.stderr.contains("No space left"), "{ran:?}");
+        let rows = whole_rows(&file, head);
+        assert!((100..2000).contains(&rows), "{form}: {rows} rows");
+        let bytes = fs::metadata(&file).expect("rows").len();
+        assert!((60_000..=65_536).contains(&bytes), "{form}: {bytes} bytes");
     }
 }
 
