@@ -55,17 +55,14 @@ fn time_ends_it() {
     let Some(yard) = Yard::new("time") else {
         return;
     };
-    let live = yard.trace(&["--duration", "1500ms"]);
+    let live = yard.trace(&["--duration", "5s"]);
     let began = Instant::now();
     let sleeper = Sleeper::new(&yard);
     yard.run("/bin/true seen");
     let ran = live.finish();
     let took = began.elapsed();
     ended_well(&ran, &sleeper);
-    assert!(
-        took > Duration::from_millis(1000) && took < SOON,
-        "{took:?}"
-    );
+    assert!(took > Duration::from_secs(4) && took < SOON, "{took:?}");
 }
 
 /// What ran before is taken in, and marked.
@@ -178,7 +175,7 @@ fn control_c_waits_for_the_command() {
     assert_eq!((ran.status, &*ran.stdout), (5, "got INT\n"), "{ran:?}");
     assert!(ran.stderr.ends_with("; nothing lost\n"), "{ran:?}");
     // One that takes no notice goes on, and we with it.
-    let mut scripted = Scripted::new(&[], "trap '' INT; echo ready; sleep 1; echo on; exit 3");
+    let mut scripted = Scripted::new(&[], "trap '' INT; echo ready; sleep 5; echo on; exit 3");
     scripted.live.signal_group(Signal::SIGINT);
     assert!(!scripted.live.ended_within(A_WHILE));
     let ran = scripted.finish();

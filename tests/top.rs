@@ -53,9 +53,14 @@ impl Screen {
         }
     }
 
+    /// Up to a character of which only a part has come: as it grows, it only grows.
     fn shown(&self) -> String {
         let shown = self.shown.lock().expect("no panic");
-        String::from_utf8_lossy(&shown).into_owned()
+        let whole = match str::from_utf8(&shown) {
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            _ => shown.len(),
+        };
+        String::from_utf8_lossy(&shown[..whole]).into_owned()
     }
 
     /// Waits until something is shown after the first `from` bytes; what is shown by
