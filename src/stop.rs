@@ -2,8 +2,8 @@
 //! order, a second one ends the process at once. SIGUSR1 stops nothing: it asks what
 //! runs.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -16,6 +16,11 @@ use crate::top::terminal;
 
 /// Exit status after a second Ctrl-C, as shells have it.
 const INTERRUPTED: i32 = 128 + 2;
+
+/// What comes so soon after the first signal is the same wish: timeout(1) signals its
+/// child and then the group, and who loses a terminal is told by the shell and by the
+/// kernel.
+const SAME: Duration = Duration::from_millis(300);
 
 const CONTEXT: &str = "failed to listen for signals";
 
@@ -42,11 +47,10 @@ impl Stop {
             asked: Arc::default(),
             deadline: duration.and_then(|d| Instant::now().checked_add(d)),
         };
-        // Set by the first signal, whichever it is.
-        let armed = Arc::new(AtomicBool::new(false));
-        let (interrupted, first) = (Arc::clone(&stop.interrupted), Arc::clone(&armed));
+        let first = Arc::new(First::default());
+        let (interrupted, known) = (Arc::clone(&stop.interrupted), Arc::clone(&first));
         ctrlc::set_handler(move || {
-            if first.swap(true, Ordering::SeqCst) {
+            if known.was_before(Instant::now()) {
                 at_once(INTERRUPTED);
             }
             interrupted.store(true, Ordering::SeqCst);
@@ -58,7 +62,7 @@ impl Stop {
             told.push((SIGHUP, Arc::clone(&stop.hung_up)));
         }
         flag::register(SIGUSR1, Arc::clone(&stop.asked)).context(CONTEXT)?;
-        listen(told, armed)?;
+        listen(told, first)?;
         Ok(stop)
     }
 
@@ -90,16 +94,28 @@ impl Stop {
     }
 }
 
+/// When the first signal came, whichever it was.
+#[derive(Debug, Default)]
+struct First(Mutex<Option<Instant>>);
+
+impl First {
+    /// Whether one that comes now is another wish than the first.
+    fn was_before(&self, now: Instant) -> bool {
+        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        now.saturating_duration_since(*first.get_or_insert(now)) >= SAME
+    }
+}
+
 /// A thread of its own, as the one for Ctrl-C: the second signal has a terminal to
 /// restore, which is more than a handler may do.
-fn listen(told: Vec<(i32, Arc<AtomicBool>)>, armed: Arc<AtomicBool>) -> Result<()> {
+fn listen(told: Vec<(i32, Arc<AtomicBool>)>, first: Arc<First>) -> Result<()> {
     let wanted = told.iter().map(|(signal, _)| *signal);
     let mut signals = Signals::new(wanted).context(CONTEXT)?;
     std::thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {
             for signal in signals.forever() {
-                if armed.swap(true, Ordering::SeqCst) {
+                if first.was_before(Instant::now()) {
                     at_once(128 + signal);
                 }
                 let flag = told.iter().find(|(wanted, _)| *wanted == signal);
@@ -113,7 +129,7 @@ fn listen(told: Vec<(i32, Arc<AtomicBool>)>, armed: Arc<AtomicBool>) -> Result<(
 
 /// Ends the process; the terminal is left as it was found.
 fn at_once(status: i32) -> ! {
-    terminal::restore();
+    terminal::restore_for_good();
     std::process::exit(status)
 }
 
@@ -122,4 +138,19 @@ fn is_ignored(signal: i32) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_at_once_are_one_wish() {
+        let (first, now) = (First::default(), Instant::now());
+        let after = |ms| first.was_before(now + Duration::from_millis(ms));
+        assert_eq!(
+            [0, 1, 299, 300, 5000].map(after),
+            [false, false, false, true, true]
+        );
+    }
 }

@@ -61,7 +61,8 @@ pub struct Top {
     gatherer: Gatherer,
     snapshot: Snapshot,
     interval: Duration,
-    next: Instant,
+    /// When figures are due; never, if that is beyond what a clock can tell.
+    next: Option<Instant>,
     /// The key of `--by`, whose figures are kept anyhow.
     by: GroupKey,
     quote: bool,
@@ -91,7 +92,7 @@ impl Top {
             gatherer: Gatherer::new(began_ns),
             snapshot: Snapshot::default(),
             interval: config.interval,
-            next: Instant::now(),
+            next: Some(Instant::now()),
             by: view.by,
             quote: view.quote,
         }))
@@ -106,7 +107,7 @@ impl Top {
         pipeline: &Pipeline,
         totals: &mut Totals,
     ) -> Flow {
-        if self.continued.swap(false, Ordering::SeqCst) {
+        if self.continued.swap(false, Ordering::SeqCst) || self.terminal.is_away() {
             self.terminal.take_again();
         }
         let resized = self.terminal.resized();
@@ -120,10 +121,10 @@ impl Top {
             }
         }
         let now = Instant::now();
-        let due = now >= self.next;
+        let due = self.next.is_some_and(|next| now >= next);
         if due {
             // From now on, not from then: what was missed is not made up for.
-            self.next = now + self.interval;
+            self.next = now.checked_add(self.interval);
             self.gatherer.interval(now_ns, totals);
         }
         if asked.figures || (due && !self.state.paused) {

@@ -50,6 +50,28 @@ fn signals_end_it_in_good_order() {
     }
 }
 
+/// As timeout(1) sends them, or whoever loses a terminal gets them.
+#[test]
+fn signals_that_come_together_are_one() {
+    let Some(yard) = Yard::new("together") else {
+        return;
+    };
+    for _ in 0..7 {
+        let live = yard.trace(&[]);
+        let sleeper = Sleeper::new(&yard);
+        yard.run("/bin/true seen");
+        for signal in [
+            Signal::SIGTERM,
+            Signal::SIGHUP,
+            Signal::SIGTERM,
+            Signal::SIGINT,
+        ] {
+            live.signal(signal);
+        }
+        ended_well(&live.finish(), &sleeper);
+    }
+}
+
 #[test]
 fn time_ends_it() {
     let Some(yard) = Yard::new("time") else {
@@ -195,7 +217,7 @@ fn a_second_signal_ends_at_once() {
         stdout.read_line(&mut pid).expect("a pid");
         let pid = nix::unistd::Pid::from_raw(pid.trim().parse().expect("a pid"));
         live.signal(signal);
-        assert!(!live.ended_within(A_WHILE), "{signal}");
+        assert!(!live.ended_within(Duration::from_secs(1)), "{signal}");
         live.signal(signal);
         let ended = live.ended_within(SOON);
         let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);

@@ -14,10 +14,10 @@ use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, read, write};
-use rustix::process::{Signal, kill_current_process_group};
+use rustix::process::{Signal, getpgrp, kill_current_process_group};
 use rustix::termios::{
     InputModes, LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush,
-    tcgetattr, tcgetwinsize, tcsetattr,
+    tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
 };
 use rustix::time::Timespec;
 
@@ -59,14 +59,32 @@ fn taken() -> MutexGuard<'static, Option<Taken>> {
 /// Gives the terminal back as it was, if it is taken. From any thread: whoever comes
 /// while another is at it returns when that is done, for it may end the process then.
 pub fn restore() {
+    give_back(&mut taken());
+}
+
+/// The same before the process ends: nobody takes it any more.
+pub fn restore_for_good() {
     let mut taken = taken();
+    give_back(&mut taken);
+    std::mem::forget(taken);
+}
+
+fn give_back(taken: &mut Option<Taken>) {
     let Some(Taken { tty, modes }) = taken.take() else {
         return;
     };
     send(&tty, LEAVE);
-    // What was typed for us is not for the shell.
-    let _ = tcflush(&tty, QueueSelector::IFlush);
-    let _ = tcsetattr(&tty, OptionalActions::Now, &modes);
+    // In the background its modes are another's, and touching them stops us.
+    if is_ours(&tty) {
+        // What was typed for us is not for the shell.
+        let _ = tcflush(&tty, QueueSelector::IFlush);
+        let _ = tcsetattr(&tty, OptionalActions::Now, &modes);
+    }
+}
+
+/// Whether we are in the foreground; where there is no job control we always are.
+fn is_ours(tty: &OwnedFd) -> bool {
+    tcgetpgrp(tty).map_or(true, |group| group == getpgrp())
 }
 
 /// Writes all of it, if the terminal takes it before long.
@@ -115,7 +133,7 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Takes the terminal that standard output is.
+    /// Takes the terminal that standard output is, as soon as it is ours.
     ///
     /// # Errors
     /// It cannot be opened, or is none.
@@ -149,6 +167,11 @@ impl Terminal {
 
     fn set_up(&mut self) -> rustix::io::Result<()> {
         let mut taken = taken();
+        if !is_ours(&self.tty) {
+            // Continued in the background: there is a shell on the screen.
+            give_back(&mut taken);
+            return Ok(());
+        }
         let modes = match &*taken {
             // Stopped and continued by someone else: these are not ours.
             Some(before) => before.modes.clone(),
@@ -171,6 +194,11 @@ impl Terminal {
         self.waiting.extend_from_slice(SET_UP);
         self.forget();
         Ok(())
+    }
+
+    /// Whether it is not taken: in the background, where a shell has it.
+    pub fn is_away(&self) -> bool {
+        taken().is_none()
     }
 
     /// The process was continued: whoever had the terminal meanwhile has left traces.
@@ -225,6 +253,9 @@ impl Terminal {
     /// The terminal has gone.
     pub fn keys(&mut self, decoder: &mut Decoder) -> Result<Vec<Key>> {
         let mut keys = Vec::new();
+        if self.is_away() {
+            return Ok(keys);
+        }
         let mut bytes = [0; 64];
         match read(&self.tty, &mut bytes) {
             Ok(0) => return Err(Errno::IO.into()),
