@@ -15,6 +15,7 @@ pub mod container;
 pub mod doctor;
 pub mod engine;
 pub mod event;
+pub mod files;
 pub mod filter;
 pub mod hash;
 pub mod label;

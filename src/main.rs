@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use execlat::{cli, run};
+use execlat::{cli, output, run};
 
 fn main() -> ExitCode {
     let request = match cli::parse(std::env::args_os()).and_then(cli::on_terminal) {
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         Ok(status) => ExitCode::from(status),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "execlat: {error:#}");
+            output::say(format_args!("{error:#}"));
             ExitCode::from(run::FAILED)
         }
     }

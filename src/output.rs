@@ -1,55 +1,29 @@
-//! The files and streams that are written to. All that holds argv is private to
-//! whoever ran execlat; lines are written whole.
+//! How things are written: lines whole, streams to their end, messages when they are
+//! seen.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::AsFd;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::stdio;
 use rustix::time::Timespec;
+
+use crate::text::printable;
 
 /// Lines are handed on when so much of them waits, and at each flush.
 const WAITING_BYTES: usize = 64 << 10;
 
-/// Creates a file, or empties the one that is there; a new one is for its owner alone.
-///
-/// # Errors
-/// It cannot be written.
-pub fn create(path: &Path) -> Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// The same for what must be private even where a file was there already.
-///
-/// # Errors
-/// It cannot be written, or its mode cannot be changed.
-pub fn create_private(path: &Path) -> Result<File> {
-    let file = create(path)?;
-    let private = || {
-        if file.metadata()?.is_file() {
-            file.set_permissions(Permissions::from_mode(0o600))?;
-        }
-        io::Result::Ok(())
-    };
-    private().with_context(|| format!("cannot make {} private", path.display()))?;
-    Ok(file)
-}
-
-/// Hands on whole lines, many at a time.
+/// Hands on whole lines, many at a time. After an error nothing follows: a buffer in
+/// front of it may try again, and what it holds begins anywhere.
 #[derive(Debug)]
 pub struct Lines<W: Write> {
     out: W,
     waiting: Vec<u8>,
+    ended: bool,
 }
 
 impl<W: Write> Lines<W> {
@@ -58,12 +32,16 @@ impl<W: Write> Lines<W> {
         Lines {
             out,
             waiting: Vec::with_capacity(WAITING_BYTES),
+            ended: false,
         }
     }
 }
 
 impl<W: Write> Write for Lines<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.ended {
+            return Err(io::Error::other("it has ended"));
+        }
         self.waiting.extend_from_slice(bytes);
         if self.waiting.len() >= WAITING_BYTES && bytes.ends_with(b"\n") {
             self.flush()?;
@@ -75,49 +53,31 @@ impl<W: Write> Write for Lines<W> {
         if self.waiting.is_empty() {
             return Ok(());
         }
-        // What could not be written is not tried again.
         let result = self.out.write_all(&self.waiting);
         self.waiting.clear();
-        result?;
-        self.out.flush()
+        let result = result.and_then(|()| self.out.flush());
+        self.ended = result.is_err();
+        result
     }
 }
 
-/// A file of lines: where the disk is full it ends with the last whole one, and takes
-/// no more. Whoever buffers before it may try again, and might meet room by then.
+/// A file of lines: where the disk is full it ends with the last whole one.
 #[derive(Debug)]
 pub struct LineFile {
     file: File,
     bytes: u64,
-    ended: bool,
 }
 
 impl LineFile {
     /// From its beginning.
     pub fn new(file: File) -> Self {
-        LineFile {
-            file,
-            bytes: 0,
-            ended: false,
-        }
-    }
-
-    /// Ends it with what is whole of the bytes that were still written.
-    fn end(&mut self, written: &[u8]) {
-        let whole = written.iter().rposition(|&b| b == b'\n');
-        self.bytes += whole.map_or(0, |at| at as u64 + 1);
-        // What is no regular file keeps what it got.
-        let _ = self.file.set_len(self.bytes);
-        self.ended = true;
+        LineFile { file, bytes: 0 }
     }
 }
 
 impl Write for LineFile {
     /// All of it, or an error.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.ended {
-            return Err(io::Error::other("it has ended"));
-        }
         let mut done = 0;
         while done < bytes.len() {
             match self.file.write(&bytes[done..]) {
@@ -125,7 +85,10 @@ impl Write for LineFile {
                 Ok(n) => done += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    self.end(&bytes[..done]);
+                    let whole = bytes[..done].iter().rposition(|&b| b == b'\n');
+                    let whole = whole.map_or(0, |at| at + 1);
+                    // What is no regular file keeps what it got.
+                    let _ = self.file.set_len(self.bytes + whole as u64);
                     return Err(error);
                 }
             }
@@ -136,6 +99,45 @@ impl Write for LineFile {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+/// Standard output or error. It belongs to others as well, and any of them may have
+/// told it not to wait: then we do.
+#[derive(Debug, Clone, Copy)]
+pub enum Stream {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Err,
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Stream::Out => stdio::stdout(),
+            Stream::Err => stdio::stderr(),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match rustix::io::write(*self, bytes) {
+                Ok(n) => return Ok(n),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    // Interrupted, or not: the next write tells.
+                    let _ = poll(&mut [PollFd::new(self, PollFlags::OUT)], None);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -156,21 +158,48 @@ pub fn terminal_width(stream: impl IsTerminal + AsFd) -> Option<usize> {
     (size.ws_col > 0).then(|| usize::from(size.ws_col))
 }
 
-/// Messages that wait, where they are held.
-static HELD: Mutex<Option<Vec<String>>> = Mutex::new(None);
+/// So many messages are kept, the last ones.
+const HELD_MAX: usize = 100;
 
-fn held() -> MutexGuard<'static, Option<Vec<String>>> {
+/// Messages that wait, and how many more there were.
+#[derive(Debug, Default)]
+struct Held {
+    waiting: VecDeque<String>,
+    left_out: u64,
+}
+
+impl Held {
+    fn push(&mut self, text: String) {
+        self.waiting.push_back(text);
+        if self.waiting.len() > HELD_MAX {
+            self.waiting.pop_front();
+            self.left_out += 1;
+        }
+    }
+}
+
+/// There are some where they are held.
+static HELD: Mutex<Option<Held>> = Mutex::new(None);
+
+fn held() -> MutexGuard<'static, Option<Held>> {
     HELD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Tells something on stderr. A closed stderr is no reason to stop.
+/// Tells something on stderr, in which nothing is left that a terminal obeys: there may
+/// be names of files in it. A closed stderr is no reason to stop.
 pub fn say(text: impl std::fmt::Display) {
+    let text = harmless(&text.to_string());
     match held().as_mut() {
-        Some(waiting) => waiting.push(text.to_string()),
+        Some(held) => held.push(text),
         None => {
-            let _ = writeln!(io::stderr(), "execlat: {text}");
+            let _ = Stream::Err.write_all(format!("execlat: {text}\n").as_bytes());
         }
     }
+}
+
+fn harmless(text: &str) -> String {
+    let lines = text.split('\n').map(|line| printable(line.as_bytes()));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// While this lives, messages wait: what is on the terminal stays as it is. Then
@@ -181,20 +210,26 @@ pub struct Hold(());
 impl Hold {
     /// From now on.
     pub fn begin() -> Hold {
-        *held() = Some(Vec::new());
+        *held() = Some(Held::default());
         Hold(())
     }
 
     /// The message that came last.
     pub fn last(&self) -> Option<String> {
-        held().as_ref()?.last().cloned()
+        held().as_ref()?.waiting.back().cloned()
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        let waiting = held().take();
-        waiting.unwrap_or_default().iter().for_each(say);
+        let held = held().take().unwrap_or_default();
+        if held.left_out > 0 {
+            say(format_args!(
+                "{} messages before these are left out",
+                held.left_out
+            ));
+        }
+        held.waiting.iter().for_each(say);
     }
 }
 
@@ -244,14 +279,36 @@ mod tests {
     #[test]
     fn a_full_file_ends_with_its_last_whole_line() {
         let file = with_room_for(16 << 10);
-        let mut lines = LineFile::new(file.try_clone().expect("a descriptor"));
+        let mut lines = Lines::new(LineFile::new(file.try_clone().expect("a descriptor")));
         let line = format!("{}\n", "x".repeat(99)).into_bytes();
-        lines.write_all(&line).expect("room");
-        assert!(lines.write_all(&line.repeat(200)).is_err());
+        lines.write_all(&line).expect("memory");
+        lines.flush().expect("room");
+        lines.write_all(&line.repeat(200)).expect("memory");
+        assert!(lines.flush().is_err());
         let kept = file.metadata().expect("its size").len();
         assert!(kept > 100 && kept.is_multiple_of(100), "{kept}");
-        // Tried again by a buffer in front, even if there is room by now.
+        // Tried again by a buffer in front, and there is room by now.
+        file.set_len(kept - 1000).expect("shorter");
         assert!(lines.write_all(b"of a line\n").is_err());
-        assert_eq!(file.metadata().expect("its size").len(), kept);
+        lines.flush().expect("nothing");
+        assert_eq!(file.metadata().expect("its size").len(), kept - 1000);
+    }
+
+    #[test]
+    fn messages_that_wait_are_bounded() {
+        let mut held = Held::default();
+        for i in 0..HELD_MAX + 7 {
+            held.push(i.to_string());
+        }
+        assert_eq!((held.waiting.len(), held.left_out), (HELD_MAX, 7));
+        assert_eq!(held.waiting[0], "7");
+    }
+
+    #[test]
+    fn messages_are_harmless_and_keep_their_lines() {
+        assert_eq!(
+            harmless("a\x1b[31m\n\u{9b}\\x1b"),
+            "a\\x1b[31m\n\\u{9b}\\x1b"
+        );
     }
 }

@@ -1,11 +1,9 @@
 //! How far a long reading has come: a line on the terminal that is gone afterwards.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FileType, fstat};
-
+use crate::files::is_file;
 use crate::output::terminal_width;
 use crate::text::cut;
 
@@ -57,8 +55,4 @@ impl Progress {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }
-}
-
-fn is_file(stream: impl AsFd) -> bool {
-    fstat(stream).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_file())
 }

@@ -3,11 +3,13 @@
 //! up, and said; the others go on.
 
 use std::fmt;
-use std::io::{self, Write};
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 use crate::config::{ExportFormat, Format, View};
-use crate::output::{self, Lines, say, terminal_width};
+use crate::files::Files;
+use crate::output::{self, LineFile, Lines, Stream, say, terminal_width};
 use crate::pipeline::{Pipeline, Totals};
 use crate::row::{Column, Row};
 use crate::sink::anatomy;
@@ -28,32 +30,45 @@ const RUNNING_LINES: u64 = 20;
 pub struct Report {
     view: View,
     rows: Option<Box<dyn Sink>>,
+    exports: Vec<Export>,
     /// Whoever read the rows has gone.
     closed: bool,
     failed: bool,
 }
 
+/// A file that gets the figures at the end, and is open from the beginning.
+struct Export {
+    path: PathBuf,
+    format: ExportFormat,
+    file: File,
+}
+
 impl Report {
-    /// Opens what is to be written.
+    /// Opens what is to be written: what cannot be is found out now, not after an hour
+    /// of tracing.
     ///
     /// # Errors
-    /// A file cannot be written.
-    pub fn open(view: &View) -> anyhow::Result<Report> {
-        // Found out now, not after an hour of tracing.
-        for (path, _) in &view.exports {
-            output::create(path)?;
-        }
+    /// A file cannot be written, or is in use already.
+    pub fn open(view: &View, files: &mut Files) -> anyhow::Result<Report> {
         let mut report = Report {
             view: view.clone(),
             rows: None,
+            exports: Vec::new(),
             closed: false,
             failed: false,
         };
+        for (path, format) in &view.exports {
+            report.exports.push(Export {
+                path: path.clone(),
+                format: *format,
+                file: files.open(path)?,
+            });
+        }
         if !view.quiet || view.output.is_some() {
             let to_stdout = view.output.is_none();
             let out: Box<dyn Write> = match &view.output {
-                Some(path) => Box::new(output::LineFile::new(output::create(path)?)),
-                None => Box::new(io::stdout()),
+                Some(path) => Box::new(LineFile::new(files.open(path)?)),
+                None => Box::new(Stream::Out),
             };
             report.rows = Some(report.open_rows(Lines::new(out), to_stdout));
         }
@@ -123,7 +138,15 @@ impl Report {
 
     /// The same, found out without a row to write.
     pub fn look_for_reader(&mut self) {
-        self.closed |= self.view.output.is_none() && output::reader_gone();
+        let view = &self.view;
+        let figures = view.histogram || view.anatomy;
+        let awaited = view.output.is_none() && (!view.quiet || figures);
+        self.closed |= awaited && output::reader_gone();
+    }
+
+    /// Whether there is anybody left to write to.
+    pub fn unread(&self) -> bool {
+        self.closed && self.exports.is_empty()
     }
 
     /// Whether a part could not be written.
@@ -140,14 +163,14 @@ impl Report {
             true => text,
             false => &[b"\n", text].concat(),
         };
-        let result = match beside_rows && !self.view.quiet {
-            true => io::stderr().write_all(text),
-            false => io::stdout()
-                .write_all(text)
-                .and_then(|()| io::stdout().flush()),
+        let mut stream = match beside_rows && !self.view.quiet {
+            true => Stream::Err,
+            false => Stream::Out,
         };
-        match result {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.closed = true,
+        match stream.write_all(text) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.closed |= matches!(stream, Stream::Out);
+            }
             Err(error) => {
                 self.failed = true;
                 say(format_args!("cannot write the histogram: {error}"));
@@ -178,16 +201,17 @@ impl Report {
         let told = pipeline.end_starts(ending.ended_ns, totals, self.rows());
         self.check_rows(told);
         let mut list = List::new(" (--json has them all)");
-        let mut rows = self.rows.take();
-        let written = pipeline.each_running(ending.ended_ns, |row| {
+        let mut written = Ok(());
+        let rows = &mut self.rows;
+        // All are counted, whether their rows can be written or not.
+        let _ = pipeline.each_running(ending.ended_ns, |row| {
             list.push(row);
-            match &mut rows {
-                Some(rows) => rows.running(row),
-                None => Ok(()),
+            if let (Some(rows), true) = (&mut *rows, written.is_ok()) {
+                written = rows.running(row);
             }
+            Ok(())
         });
         let ended = rows.as_mut().map_or(Ok(0), |rows| rows.end_source());
-        self.rows = rows;
         totals.summary.not_in_tree += *ended.as_ref().unwrap_or(&0);
         self.check_rows(written.and(ended.map(|_| ())));
         totals.summary.running += list.count;
@@ -226,7 +250,8 @@ impl Report {
     }
 
     /// Nothing was traced: what is for machines says so, people were told why.
-    pub fn abandon(&mut self) {
+    pub fn abandon(&mut self, totals: &Totals) {
+        self.export(totals);
         if self.view.format != Format::Table {
             let summary = Summary::default();
             let finished = self
@@ -260,27 +285,25 @@ impl Report {
         if self.view.histogram && !self.closed && !totals.stats.is_empty() {
             self.write_figures(&figures(&totals.stats, totals));
         }
-        for (path, format) in self.view.exports.clone() {
-            self.export(&path, format, totals);
-        }
+        self.export(totals);
         if !self.closed {
             totals.anatomy.iter().for_each(say);
             say(summary);
         }
     }
 
-    fn export(&mut self, path: &Path, format: ExportFormat, totals: &Totals) {
-        let written = output::create(path).and_then(|mut file| {
-            let summary = totals.summary();
-            histogram::write(&mut file, format, totals.key, &totals.stats, &summary)?;
-            Ok(())
-        });
-        if let Err(error) = written {
-            self.failed = true;
-            say(format_args!(
-                "cannot export the histogram to {}: {error:#}",
-                path.display()
-            ));
+    fn export(&mut self, totals: &Totals) {
+        let summary = totals.summary();
+        for Export { path, format, file } in std::mem::take(&mut self.exports) {
+            let mut out = BufWriter::new(file);
+            let written = histogram::write(&mut out, format, totals.key, &totals.stats, &summary);
+            if let Err(error) = written.and_then(|()| out.flush()) {
+                self.failed = true;
+                let path = path.display();
+                say(format_args!(
+                    "cannot export the histogram to {path}: {error}"
+                ));
+            }
         }
     }
 }

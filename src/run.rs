@@ -1,9 +1,7 @@
 //! Drives the pipeline from a source to the outputs, until something says stop.
 
-use std::fs;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -13,6 +11,7 @@ use crate::anatomy::Figures;
 use crate::command::Command;
 use crate::config::{Config, KernelFilter, Live as LiveConfig, Origin, View};
 use crate::doctor;
+use crate::files::{Files, make_private};
 use crate::filter::Selection;
 use crate::loss::{Losses, SourceLosses};
 use crate::output::say;
@@ -67,7 +66,7 @@ pub fn doctor(json: bool) -> Result<u8> {
     let mut out = io::stdout();
     match json {
         true => {
-            serde_json::to_writer_pretty(&mut out, &checks)?;
+            serde_json::to_writer_pretty(&mut out, &checks).map_err(io::Error::from)?;
             writeln!(out)?;
         }
         false => sink::checks::write(&mut out, &checks)?,
@@ -98,7 +97,8 @@ fn replay(filter: &KernelFilter, paths: &[PathBuf], view: &View) -> Result<u8> {
         .iter()
         .map(|path| Replay::open(path))
         .collect::<Result<_>>()?;
-    check_distinct(paths.iter().chain(outputs(view)))?;
+    let mut files = Files::new();
+    paths.iter().try_for_each(|path| files.reads(path))?;
     for (source, path) in sources.iter().zip(paths) {
         check_cgroups(filter, &source.about().cgroup_mount, path)?;
         if view.anatomy && !source.about().forks {
@@ -109,7 +109,8 @@ fn replay(filter: &KernelFilter, paths: &[PathBuf], view: &View) -> Result<u8> {
         }
     }
     let mut totals = totals(view);
-    let mut report = Report::open(view)?;
+    let mut report = Report::open(view, &mut files)?;
+    files.empty()?;
     report.begin();
     let mut batch = Batch::default();
     let mut progress = Progress::begin(!view.quiet && view.output.is_none());
@@ -117,7 +118,7 @@ fn replay(filter: &KernelFilter, paths: &[PathBuf], view: &View) -> Result<u8> {
         let selection = Selection::new(filter, &source.about().cgroup_mount);
         let mut pipeline = pipeline(source.about(), Some(selection), view);
         let shown = printable(path.as_os_str().as_bytes());
-        while !report.closed() && source.next(&mut batch)? {
+        while !report.unread() && source.next(&mut batch)? {
             progress.show(&shown, || source.position());
             let fed = pipeline.feed(&mut batch, &mut totals, report.rows());
             if fed.is_err() {
@@ -126,7 +127,7 @@ fn replay(filter: &KernelFilter, paths: &[PathBuf], view: &View) -> Result<u8> {
             report.check_rows(fed);
         }
         progress.clear();
-        let ending = source.finish(&mut batch)?;
+        let ending = source.finish(&mut batch);
         let fed = pipeline.feed(&mut batch, &mut totals, report.rows());
         report.check_rows(fed);
         if let Some(Unusable { why, bytes, cut }) = source.unusable() {
@@ -143,33 +144,6 @@ fn replay(filter: &KernelFilter, paths: &[PathBuf], view: &View) -> Result<u8> {
     }
     report.finish(&totals);
     Ok(status(&report, &totals, view, None))
-}
-
-/// The files that a view writes.
-fn outputs(view: &View) -> impl Iterator<Item = &PathBuf> {
-    let exports = view.exports.iter().map(|(path, _)| path);
-    view.output.iter().chain(exports)
-}
-
-/// A file that is read, or written twice, would be destroyed.
-fn check_distinct<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<()> {
-    let mut seen: Vec<(&PathBuf, Option<(u64, u64)>)> = Vec::new();
-    for path in paths {
-        let meta = fs::metadata(path).ok();
-        if meta.as_ref().is_some_and(|meta| !meta.is_file()) {
-            continue;
-        }
-        let file = meta.map(|meta| (meta.dev(), meta.ino()));
-        let same = |(other, of): &(&PathBuf, _)| *other == path || (file.is_some() && *of == file);
-        if seen.iter().any(same) {
-            bail!(
-                "{} is named for two things: give each its own file",
-                path.display()
-            );
-        }
-        seen.push((path, file));
-    }
-    Ok(())
 }
 
 /// A recording knows the cgroups of one hierarchy.
@@ -205,7 +179,8 @@ struct Tracing<'a> {
     totals: Totals,
     report: Report,
     recording: Option<Writer<Box<dyn Write>>>,
-    recording_failed: bool,
+    /// The source, the command or the recording let us down.
+    failed: bool,
     command: Option<Command>,
     told: (Instant, SourceLosses),
     top: Option<Top>,
@@ -217,14 +192,13 @@ fn trace(config: &LiveConfig, view: &View) -> Result<u8> {
         // What matters of it is in the errors.
         libbpf_rs::set_print(None);
     }
-    check_distinct(config.record.iter().chain(outputs(view)))?;
     let source = Live::open(config)?;
-    // Opened last: a mistake elsewhere must not empty yesterday's file.
-    let mut report = Report::open(view)?;
+    let mut files = Files::new();
+    let mut report = Report::open(view, &mut files)?;
+    let recording = open_recording(config, &source, files)?;
     if view.verbose {
         source.notes().iter().for_each(say);
     }
-    let recording = open_recording(config, &source)?;
     let stop = Stop::new(config.duration)?;
     if view.verbose {
         say("tracing; Ctrl-C ends it");
@@ -233,8 +207,9 @@ fn trace(config: &LiveConfig, view: &View) -> Result<u8> {
         Ok(command) => command,
         Err(not) => {
             say(format_args!("{:#}", not.error));
-            report.abandon();
-            return Ok(not.status);
+            let totals = totals(view);
+            report.abandon(&totals);
+            return Ok(status(&report, &totals, view, Some(not.status)));
         }
     };
     report.begin();
@@ -249,30 +224,40 @@ fn trace(config: &LiveConfig, view: &View) -> Result<u8> {
         totals: totals(view),
         report,
         recording,
-        recording_failed: false,
+        failed: false,
         command,
         told: (Instant::now(), SourceLosses::default()),
         top,
         view,
     };
-    let mut ended = tracing.until_stop(&stop)?;
+    let ended = tracing.until_stop(&stop);
     // The terminal is given back: what is said now is to be seen.
     tracing.top = None;
-    tracing.end()?;
+    let mut ended = tracing.known(ended);
+    tracing.end();
     if let (None, Some(command)) = (ended, &mut tracing.command) {
-        ended = Some(command.wait(&stop)?);
+        let waited = command.wait(&stop).map(Some);
+        ended = tracing.known(waited);
     }
-    if tracing.recording_failed {
+    if tracing.failed {
         return Ok(FAILED);
     }
     Ok(status(&tracing.report, &tracing.totals, view, ended))
 }
 
-fn open_recording(config: &LiveConfig, source: &Live) -> Result<Option<Writer<Box<dyn Write>>>> {
+/// The last of the files, so that all can be emptied then.
+fn open_recording(
+    config: &LiveConfig,
+    source: &Live,
+    mut files: Files,
+) -> Result<Option<Writer<Box<dyn Write>>>> {
     let Some(path) = &config.record else {
+        files.empty()?;
         return Ok(None);
     };
-    let file = crate::output::create_private(path)?;
+    let file = files.open(path)?;
+    make_private(&file, path)?;
+    files.empty()?;
     let out: Box<dyn Write> = Box::new(io::BufWriter::new(file));
     let writer = Writer::new(out, source.about());
     writer
@@ -280,11 +265,16 @@ fn open_recording(config: &LiveConfig, source: &Live) -> Result<Option<Writer<Bo
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// When an interval is over; never, if that is beyond what a clock can tell.
+fn later(at: Instant, interval: Option<Duration>) -> Option<Instant> {
+    interval.and_then(|interval| at.checked_add(interval))
+}
+
 impl Tracing<'_> {
     /// Returns the command's status if its end was the reason.
     fn until_stop(&mut self, stop: &Stop) -> Result<Option<u8>> {
         let mut batch = Batch::default();
-        let mut next_interval = self.view.interval.map(|every| Instant::now() + every);
+        let mut next_interval = later(Instant::now(), self.view.interval);
         loop {
             self.source.next(&mut batch)?;
             self.feed(&mut batch);
@@ -297,10 +287,8 @@ impl Tracing<'_> {
                 return Ok(None);
             }
             self.report.look_for_reader();
-            if let (Some(at), Some(every)) = (&mut next_interval, self.view.interval)
-                && Instant::now() >= *at
-            {
-                *at += every;
+            if let Some(at) = next_interval.filter(|at| Instant::now() >= *at) {
+                next_interval = later(at, self.view.interval);
                 self.report.interval(&mut self.totals);
             }
             match &mut self.command {
@@ -318,6 +306,16 @@ impl Tracing<'_> {
                 return Ok(None);
             }
         }
+    }
+
+    /// The command's status; what went wrong instead is told, and no reason to throw
+    /// away what was measured.
+    fn known(&mut self, status: Result<Option<u8>>) -> Option<u8> {
+        status.unwrap_or_else(|error| {
+            say(format_args!("{error:#}"));
+            self.failed = true;
+            None
+        })
     }
 
     fn feed(&mut self, batch: &mut Batch) {
@@ -339,7 +337,7 @@ impl Tracing<'_> {
                 "cannot write the recording, it ends here: {error}"
             ));
             self.recording = None;
-            self.recording_failed = true;
+            self.failed = true;
         }
     }
 
@@ -363,15 +361,18 @@ impl Tracing<'_> {
         self.told = (Instant::now(), losses);
     }
 
-    fn end(&mut self) -> Result<()> {
+    fn end(&mut self) {
         let mut batch = Batch::default();
-        let ending = self.source.finish(&mut batch)?;
+        let ending = self.source.finish(&mut batch);
+        if let Some(why) = &ending.failed {
+            say(format_args!("{why}: what still runs may be wrong"));
+            self.failed = true;
+        }
         self.feed(&mut batch);
         self.record(|writer| writer.finish(&ending));
         self.report
             .running(&mut self.pipeline, &ending, &mut self.totals, None);
         self.pipeline.close(&ending, &mut self.totals);
         self.report.finish(&self.totals);
-        Ok(())
     }
 }

@@ -103,6 +103,9 @@ pub struct Ending {
     pub ended_ns: u64,
     /// What could not be delivered.
     pub losses: SourceLosses,
+    /// What went wrong at the end, in words; what was read before is whole.
+    #[serde(skip)]
+    pub failed: Option<String>,
 }
 
 /// A part of a source that could not be used.
@@ -129,10 +132,7 @@ pub trait Source {
     fn next(&mut self, batch: &mut Batch) -> Result<bool>;
 
     /// Ends it: fills the batch with all that is left.
-    ///
-    /// # Errors
-    /// The source cannot be read; what was handed over before is not affected.
-    fn finish(&mut self, batch: &mut Batch) -> Result<Ending>;
+    fn finish(&mut self, batch: &mut Batch) -> Ending;
 
     /// What is lost so far, for a report while tracing goes on.
     fn losses(&self) -> SourceLosses;

@@ -44,9 +44,9 @@ pub fn live(
 
 /// Names of containers cost a look at the disk for each.
 fn shows_names(view: &View) -> bool {
-    let rows = !view.quiet && view.format == Format::Json;
-    let column = !view.quiet && view.columns.contains(&Column::Name);
-    rows || column || view.by == Key::Name || view.anatomy || view.top.is_some()
+    let rows = !view.quiet || view.output.is_some();
+    let shown = view.format == Format::Json || view.columns.contains(&Column::Name);
+    (rows && shown) || view.by == Key::Name || view.anatomy || view.top.is_some()
 }
 
 pub fn report(report: ReportArgs) -> Result<Request, String> {

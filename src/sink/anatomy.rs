@@ -214,7 +214,7 @@ impl<W: Write> Csv<W> {
 impl<W: Write> Sink for Csv<W> {
     fn begin(&mut self) -> io::Result<()> {
         if let Some(out) = self.out.as_mut() {
-            out.write_record(CSV)?;
+            out.write_record(CSV).map_err(csv::io_error)?;
         }
         Ok(())
     }
@@ -225,7 +225,7 @@ impl<W: Write> Sink for Csv<W> {
 
     fn start(&mut self, row: &StartRow<'_>) -> io::Result<()> {
         match self.out.as_mut() {
-            Some(out) => Ok(out.write_record(values(row))?),
+            Some(out) => out.write_record(values(row)).map_err(csv::io_error),
             None => Ok(()),
         }
     }

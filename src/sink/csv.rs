@@ -29,7 +29,8 @@ impl<W: Write> Csv<W> {
 impl<W: Write> Sink for Csv<W> {
     fn begin(&mut self) -> io::Result<()> {
         if let Some(out) = self.out.as_mut() {
-            out.write_record(self.columns.iter().map(|column| column.name()))?;
+            let names = self.columns.iter().map(|column| column.name());
+            out.write_record(names).map_err(io_error)?;
         }
         Ok(())
     }
@@ -41,10 +42,9 @@ impl<W: Write> Sink for Csv<W> {
         for column in &self.columns {
             self.cell.clear();
             column.push_value(&mut self.cell, row);
-            out.write_field(&self.cell)?;
+            out.write_field(&self.cell).map_err(io_error)?;
         }
-        out.write_record(None::<&[u8]>)?;
-        Ok(())
+        out.write_record(None::<&[u8]>).map_err(io_error)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -53,6 +53,14 @@ impl<W: Write> Sink for Csv<W> {
 
     fn finish(&mut self, summary: &Summary) -> io::Result<()> {
         end(self.out.take(), summary)
+    }
+}
+
+/// What it came from: a reader that has gone is known by that.
+pub(super) fn io_error(error: ::csv::Error) -> io::Error {
+    match error.into_kind() {
+        ::csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
     }
 }
 

@@ -200,15 +200,17 @@ impl Live {
     }
 
     /// After a loss the table of open executions may hold what is long gone.
-    fn look_after_loss(&mut self, batch: &mut Batch) -> Result<()> {
+    fn look_after_loss(&mut self, batch: &mut Batch) {
         let lost: u64 = self.bss().counters.iter().map(total).sum();
         let now_ns = monotonic_ns();
         if lost != self.losses_seen && now_ns.saturating_sub(self.looked_ns) > LOOK_EVERY_NS {
-            self.losses_seen = lost;
             self.looked_ns = now_ns;
-            batch.alive = Some(self.look()?);
+            // Where it fails, for want of a descriptor maybe, the next one will do.
+            batch.alive = self.look().ok();
+            if batch.alive.is_some() {
+                self.losses_seen = lost;
+            }
         }
-        Ok(())
     }
 }
 
@@ -232,14 +234,14 @@ impl Source for Live {
             }
         }
         self.read(batch)?;
-        self.look_after_loss(batch)?;
+        self.look_after_loss(batch);
         Ok(true)
     }
 
-    fn finish(&mut self, batch: &mut Batch) -> Result<Ending> {
+    fn finish(&mut self, batch: &mut Batch) -> Ending {
         batch.clear();
         // Looked first, with the probes live: who ends between the two is seen.
-        let alive = self.look()?;
+        let alive = self.look();
         let ended_ns = monotonic_ns();
         // As of now: one probe after the other goes, and those left meet what they
         // cannot know of.
@@ -250,15 +252,16 @@ impl Source for Live {
         // Asking is a bpf() call, and the kernel skips probes beside one: so, now.
         self.skipped = self.skipped_since_live();
         self.attached = None;
-        self.read(batch)?;
+        let read = self.read(batch);
         // Probe after probe is detached: what they saw meanwhile is not all of it.
         wire::retain_until(&mut batch.bytes, ended_ns);
-        batch.alive = Some(alive);
         batch.horizon_ns = u64::MAX;
-        Ok(Ending {
+        let failed = read.and(alive.map(|alive| batch.alive = Some(alive)));
+        Ending {
             ended_ns,
             losses: self.losses(),
-        })
+            failed: failed.err().map(|error| format!("{error:#}")),
+        }
     }
 
     fn losses(&self) -> SourceLosses {

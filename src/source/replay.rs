@@ -93,7 +93,7 @@ impl Source for Replay {
         Ok(false)
     }
 
-    fn finish(&mut self, batch: &mut Batch) -> Result<Ending> {
+    fn finish(&mut self, batch: &mut Batch) -> Ending {
         batch.clear();
         let horizon_ns = self.horizon_ns;
         let ending = self.ending.take().unwrap_or_else(|| Ending {
@@ -102,7 +102,7 @@ impl Source for Replay {
         });
         batch.horizon_ns = u64::MAX;
         batch.wall_offset_ns = self.wall_offset_ns;
-        Ok(ending)
+        ending
     }
 
     fn losses(&self) -> SourceLosses {

@@ -297,7 +297,11 @@ impl Story {
     pub fn finish_with(&mut self, losses: SourceLosses) -> Vec<u8> {
         self.round();
         let ended_ns = self.now_ns;
-        let ending = Ending { ended_ns, losses };
+        let ending = Ending {
+            ended_ns,
+            losses,
+            failed: None,
+        };
         self.writer.finish(&ending).expect("memory");
         self.bytes()
     }
