@@ -175,6 +175,15 @@ static __always_inline u32 wait_status(struct task_struct *task, struct task_str
 }
 
 /*
+ * An exec that fails when the old image is gone already has counted, but nobody is told
+ * of it: the kernel kills the process. It ends as the image before.
+ */
+static __always_inline bool died_in_exec(const struct xl_tracked *entry, u32 exec_id, u32 status)
+{
+	return entry->exec_id + 1 == exec_id && (status & 0x7f);
+}
+
+/*
  * Reports the end of a tracked process; the record holds when, how and what it used.
  * `alone`: nobody else can see the same end now.
  */
@@ -186,7 +195,7 @@ static __always_inline int finish(void *ctx, u32 tgid, struct xl_tracked *entry,
 	record->header.seq = entry->seq + 1;
 	if (!(entry->flags & XL_T_ACTIVE))
 		record->header.flags |= XL_F_UNMATCHED;
-	if (entry->exec_id != exec_id)
+	if (entry->exec_id != exec_id && !died_in_exec(entry, exec_id, record->status))
 		record->header.flags |= XL_F_UNSEEN_EXEC;
 	/*
 	 * Of several that come here, the one that removes the entry reports. What

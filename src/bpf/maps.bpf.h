@@ -130,7 +130,7 @@ struct exec_scratch {
 	/* What this CPU has seen last, for one cold cache line less each. */
 	u64 named_cgroup;
 	u32 scan_over;
-	u32 pad;
+	u32 named_uses;
 	struct xl_tracked fresh;
 	struct xl_exec record;
 	u8 args[XL_ARGS_MAX_BYTES];

@@ -7,6 +7,7 @@
 
 /* Ids of cgroups whose name was reported lately; a collision only repeats one. */
 #define NAMED_SLOTS 4096
+#define NAMED_USES 1024
 u64 named_cgroups[NAMED_SLOTS] = {};
 
 static __always_inline bool output(void *ctx, void *record, u64 bytes)
@@ -182,7 +183,11 @@ static __always_inline bool report_cgroup(void *ctx, struct cgroup *cgrp, u64 id
 	return false;
 }
 
-/* The id of the cgroup to show; reports its name if that was not done lately. */
+/*
+ * The id of the cgroup to show; reports its name if that was not done lately. A CPU that
+ * sees one cgroup alone must look now and then whether the others have displaced it, as
+ * userspace forgets, too.
+ */
 static __always_inline u64 shown_cgroup(void *ctx, struct task_struct *task,
 					struct exec_scratch *scratch, u32 which, bool direct)
 {
@@ -191,7 +196,7 @@ static __always_inline u64 shown_cgroup(void *ctx, struct task_struct *task,
 	u64 id = cgrp ? cgroup_id_of(cgrp, hierarchy, direct) : 0;
 	u64 *named;
 
-	if (!id || scratch->named_cgroup == id)
+	if (!id || (scratch->named_cgroup == id && ++scratch->named_uses % NAMED_USES))
 		return id;
 	named = &named_cgroups[((id * 0x9e3779b97f4a7c15ULL) >> 32) & (NAMED_SLOTS - 1)];
 	if (*(volatile u64 *)named != id) {

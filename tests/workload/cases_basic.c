@@ -100,6 +100,7 @@ static int exec_fails(int argc, char **argv)
 {
 	(void)argc, (void)argv;
 	slot_run(slot_plain(0, "exec-fails", ROLE_EXEC_FAILS, 3));
+	slot_run(slot_plain(0, "dies-in-exec", ROLE_DIES_IN_EXEC, 0));
 	return 0;
 }
 

@@ -2,6 +2,7 @@
 // What an image does after its exec.
 #include "workload.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -111,6 +112,48 @@ static void role_exec_fails(struct slot *s)
 	leave(s, s->p[0]);
 }
 
+/* An exec that fails when this image is gone already: its segment lies in the kernel. */
+static void role_dies_in_exec(struct slot *s)
+{
+	const struct {
+		Elf64_Ehdr head;
+		Elf64_Phdr load;
+	} program = {
+		.head = {
+			.e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB,
+				     EV_CURRENT },
+			.e_type = ET_EXEC,
+#ifdef __aarch64__
+			.e_machine = EM_AARCH64,
+#else
+			.e_machine = EM_X86_64,
+#endif
+			.e_version = EV_CURRENT,
+			.e_entry = 0x400000,
+			.e_phoff = sizeof(Elf64_Ehdr),
+			.e_ehsize = sizeof(Elf64_Ehdr),
+			.e_phentsize = sizeof(Elf64_Phdr),
+			.e_phnum = 1,
+		},
+		.load = {
+			.p_type = PT_LOAD,
+			.p_flags = PF_R | PF_X,
+			.p_vaddr = 0xffff800000000000,
+			.p_filesz = sizeof(program),
+			.p_memsz = sizeof(program),
+			.p_align = 0x1000,
+		},
+	};
+	char *argv[] = { sh->tag, "never", NULL }, *env[] = { NULL };
+	int fd = memfd_create("dies", MFD_CLOEXEC);
+
+	if (fd < 0 || write(fd, &program, sizeof(program)) != sizeof(program))
+		die("a program");
+	stamp_last(s);
+	fexecve(fd, argv, env);
+	die("an exec that fails late has failed early");
+}
+
 static void role_fork_only(struct slot *s)
 {
 	for (long i = 0; i < s->p[1]; i++) {
@@ -165,6 +208,9 @@ int play(struct slot *s, int argc, char **argv)
 		break;
 	case ROLE_EXEC_FAILS:
 		role_exec_fails(s);
+		break;
+	case ROLE_DIES_IN_EXEC:
+		role_dies_in_exec(s);
 		break;
 	case ROLE_FORK_ONLY:
 		role_fork_only(s);

@@ -118,6 +118,7 @@ enum role {
 	ROLE_SETUID,	       /* setuid(p1), then exit code p0 */
 	ROLE_CGROUPS,	       /* through the moves p1 times, then exit code p0 */
 	ROLE_EXEC_FAILS,       /* execs that fail, then exit code p0 */
+	ROLE_DIES_IN_EXEC,     /* by SIGSEGV, in an exec that fails too late */
 	ROLE_FORK_ONLY,	       /* p1 children that never exec, then exit code p0 */
 	ROLE_SPAWN,	       /* jobs of the slots p1 … p1+p2-1, then exit code p0 */
 	ROLE_SPAWN_LEAVE,      /* the same, but leaves when they have exec'd */
