@@ -4,13 +4,18 @@
 mod common;
 
 use std::collections::HashSet;
+use std::io::Read as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use common::compare::{by_key, differences, key_of_row, losses};
 use common::{Bed, Expected, Observed, PATIENCE, Report, Tracer, check, count};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use rustix::time::{ClockId, clock_gettime};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Their ends are reported, their starts are the processes'.
 #[test]
@@ -35,6 +40,51 @@ fn running_before_the_start_by_name() {
     running.go();
     let report = running.finish();
     check(&report.expected, &tracer.stop());
+}
+
+/// More than the kernel lists at once: each is taken in, once.
+#[test]
+fn a_crowd_that_ran_before() {
+    let Some(bed) = Bed::new() else { return };
+    let sleepers = count(2003);
+    let script = format!(
+        "echo $$ >{}; i=0; while [ $i -lt {sleepers} ]; do sleep 1009 & i=$((i+1)); done; \
+         echo ready; wait",
+        bed.cgroup.procs()
+    );
+    let mut crowd = Command::new("sh")
+        .args(["-c", &script])
+        .process_group(0)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("sh");
+    let mut ready = [0; 6];
+    let pipe = crowd.stdout.as_mut().expect("a pipe");
+    pipe.read_exact(&mut ready).expect("ready");
+    let tracer = bed.trace(&["--cgroup", bed.cgroup.path(), "--comm", "sleep"]);
+    let group = Pid::from_raw(crowd.id() as i32);
+    killpg(group, Signal::SIGKILL).expect("its group");
+    crowd.wait().expect("sh");
+    // Each has a row, or is there to be counted; not twice.
+    let began = Instant::now();
+    while tracer.rows_so_far().len() < sleepers && began.elapsed() < PATIENCE {
+        sleep(Duration::from_millis(50));
+    }
+    let observed = tracer.stop();
+    assert_eq!(losses(&observed.summary), Vec::<String>::new());
+    let pids: HashSet<u64> = observed
+        .rows
+        .iter()
+        .filter_map(|r| r["pid"].as_u64())
+        .collect();
+    assert_eq!((observed.rows.len(), pids.len()), (sleepers, sleepers));
+    for row in &observed.rows {
+        assert_eq!(
+            (&row["signal"], &row["start_known"], &row["argv"][1]),
+            (&json!(9), &json!(false), &json!("1009")),
+            "{row}"
+        );
+    }
 }
 
 #[test]

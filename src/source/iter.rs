@@ -1,6 +1,6 @@
 //! The look at all processes: runs the kernel side's iterator and reads what it lists.
 
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 
 use anyhow::{Context as _, Result};
 use libbpf_rs::{Iter, Link};
@@ -9,6 +9,10 @@ use super::Alive;
 use crate::event::ProcessId;
 use crate::skel::types::xl_flags;
 use crate::wire::{self, xl_exec};
+
+/// Whoever asks for as much as the kernel's own buffer holds (32 KiB) makes it overflow,
+/// and the process that was the last is shown to the program once more.
+const READ_BYTES: usize = 8 << 10;
 
 /// A process as the iterator lists it.
 #[derive(Debug, Clone)]
@@ -37,11 +41,16 @@ impl Listed {
 /// # Errors
 /// The iterator cannot be run.
 pub fn list(link: &Link) -> Result<Vec<Listed>> {
-    let mut bytes = Vec::new();
-    Iter::new(link)
-        .context("failed to start the iterator over processes")?
-        .read_to_end(&mut bytes)
-        .context("failed to read the iterator over processes")?;
+    let mut iter = Iter::new(link).context("failed to start the iterator over processes")?;
+    let (mut bytes, mut some) = (Vec::new(), [0; READ_BYTES]);
+    loop {
+        match iter.read(&mut some) {
+            Ok(0) => break,
+            Ok(n) => bytes.extend_from_slice(&some[..n]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error).context("failed to read the iterator over processes"),
+        }
+    }
     let listed = bytes.chunks(size_of::<xl_exec>()).filter_map(|chunk| {
         let mut record = xl_exec::default();
         wire::copy_exec(&mut record, chunk).then_some(Listed { record })
