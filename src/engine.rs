@@ -10,6 +10,12 @@ use serde::Deserialize;
 /// A longer one is none: of a pod's container, Kubernetes allows 381.
 pub const NAME_MAX_BYTES: usize = 512;
 
+/// What engines accept as an id: a file's name, and no way to another directory.
+pub fn is_id(id: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'+');
+    (1..=255).contains(&id.len()) && id.bytes().all(plain) && !id.starts_with('.')
+}
+
 fn is_name(name: &str) -> bool {
     (1..=NAME_MAX_BYTES).contains(&name.len())
 }
@@ -105,7 +111,8 @@ pub fn of_store(list: &[u8]) -> HashMap<String, String> {
     }
     let list: Vec<Stored> = serde_json::from_slice(list).unwrap_or_default();
     let named = |stored: Stored| Some((stored.id, stored.names.into_iter().find(|n| is_name(n))?));
-    list.into_iter().filter_map(named).collect()
+    let stored = list.into_iter().filter(|stored| is_id(&stored.id));
+    stored.filter_map(named).collect()
 }
 
 #[cfg(test)]

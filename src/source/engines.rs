@@ -2,18 +2,20 @@
 //! container is met: a moment later it may be gone. No daemon is asked, and where
 //! nothing can be read there is no name.
 //!
-//! Paths come from command lines too. Only root's are followed, an id never leads out
-//! of its directory, and only plain files of a bounded size are read.
+//! Paths come from command lines too. Only those of root, outside of any container, are
+//! followed, and not through /proc to where another mount namespace begins: its owner
+//! would choose what is read, and how long that takes. An id never leads out of its
+//! directory, and only plain files of a bounded size are read.
 
-use std::collections::HashMap;
-use std::fs;
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File, Metadata};
 use std::io::Read as _;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 
 use super::{Batch, ContainerName};
 use crate::container;
@@ -25,8 +27,11 @@ use crate::wire::{Record, Records, Spare};
 /// Containers that are remembered as met; then all are looked up once more. Of names,
 /// twice as many are kept.
 const MET_MAX: usize = crate::names::NAMES_MAX / 2;
-/// Names in stores' lists that are kept.
+/// Names in stores' lists that are kept, and lists.
 const STORED_MAX: usize = 65_536;
+const STORES_MAX: usize = 64;
+/// Cgroups of containers that are remembered.
+const INSIDE_MAX: usize = 65_536;
 /// A longer description of one container is none of an engine's, nor is a longer list.
 const CONFIG_MAX_BYTES: u64 = 1 << 20;
 const LIST_MAX_BYTES: u64 = 8 << 20;
@@ -62,6 +67,8 @@ pub struct Engines {
     root: PathBuf,
     met: HashMap<String, Met>,
     stores: HashMap<PathBuf, Store>,
+    /// Cgroups of containers, by their ids.
+    inside: HashSet<u64>,
 }
 
 impl Engines {
@@ -71,6 +78,7 @@ impl Engines {
             root: root.to_owned(),
             met: HashMap::new(),
             stores: HashMap::new(),
+            inside: HashSet::new(),
         }
     }
 
@@ -82,6 +90,7 @@ impl Engines {
                 Ok(Record::Event(event)) => event.image().and_then(|image| self.called(image)),
                 Ok(Record::Cgroup(cgroup)) => {
                     let place = container::place(cgroup.path.as_bytes());
+                    self.note_inside(cgroup.id, place.container.is_some());
                     place.container.and_then(|id| self.meet(&id, None))
                 }
                 Err(_) => None,
@@ -90,11 +99,23 @@ impl Engines {
         }
     }
 
+    fn note_inside(&mut self, cgroup: u64, is_inside: bool) {
+        if !is_inside {
+            self.inside.remove(&cgroup);
+            return;
+        }
+        if self.inside.len() >= INSIDE_MAX {
+            self.inside.clear();
+        }
+        self.inside.insert(cgroup);
+    }
+
     /// The container that a runtime's command line is about.
     fn called(&mut self, image: &Image) -> Option<ContainerName> {
         let argv = &image.argv;
         let called = runtime::parse(argv.args(), !argv.whole(), image.comm())?;
-        let bundle = called.bundle.filter(|_| image.uid == 0);
+        let trusted = image.uid == 0 && !self.inside.contains(&image.cgroup_id);
+        let bundle = called.bundle.filter(|_| trusted);
         let bundle = bundle.map(|path| Path::new(std::ffi::OsStr::from_bytes(path)));
         self.meet(str::from_utf8(called.container?).ok()?, bundle)
     }
@@ -104,7 +125,7 @@ impl Engines {
     fn meet(&mut self, id: &str, bundle: Option<&Path>) -> Option<ContainerName> {
         let now = bundle.map_or(Met::Id, |_| Met::Done);
         let before = self.met.get(id).copied();
-        if !is_file_name(id) || before >= Some(now) {
+        if !engine::is_id(id) || before >= Some(now) {
             return None;
         }
         if self.met.len() >= MET_MAX {
@@ -152,18 +173,17 @@ impl Engines {
     fn in_store(&mut self, store: &Path, id: &str) -> Option<String> {
         LISTS.iter().find_map(|list| {
             let path = store.join(list);
-            let meta = fs::symlink_metadata(&path).ok()?;
+            let (place, meta) = plain_file(&path)?;
             let stamp = (meta.mtime(), meta.mtime_nsec(), meta.ino(), meta.len());
             let known = self.stores.get(&path);
             if known.is_none_or(|known| known.stamp != stamp) {
-                let mut names = engine::of_store(&read(&path, LIST_MAX_BYTES)?);
+                let mut names = engine::of_store(&contents(&place, &meta, LIST_MAX_BYTES)?);
                 if names.len() >= STORED_MAX {
                     // No engine's.
                     names = HashMap::new();
                 }
-                // One without names counts too: its path takes room.
-                let kept: usize = self.stores.values().map(|s| s.names.len() + 1).sum();
-                if kept + names.len() >= STORED_MAX {
+                let kept: usize = self.stores.values().map(|s| s.names.len()).sum();
+                if kept + names.len() >= STORED_MAX || self.stores.len() >= STORES_MAX {
                     self.stores.clear();
                 }
                 self.stores.insert(path.clone(), Store { stamp, names });
@@ -182,28 +202,32 @@ fn is_store(path: &Path) -> bool {
     name.as_bytes().ends_with(b"-containers")
 }
 
-/// What engines accept as an id, and no way to another directory.
-fn is_file_name(id: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'+');
-    (1..=255).contains(&id.len()) && id.bytes().all(plain) && !id.starts_with('.')
-}
-
 fn directories(path: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     let directory = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
     entries.filter(directory).map(|entry| entry.path())
 }
 
-/// A plain file. It is opened when that is known: to open a device, or a pipe, is to do
-/// something to it.
 fn read(path: &Path, max_bytes: u64) -> Option<Vec<u8>> {
-    let place = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let place = fs::File::from(rustix::fs::open(path, place, Mode::empty()).ok()?);
+    let (place, meta) = plain_file(path)?;
+    contents(&place, &meta, max_bytes)
+}
+
+/// Where a plain file is. It is opened when that is known: to open a device, or a pipe,
+/// is to do something to it.
+fn plain_file(path: &Path) -> Option<(File, Metadata)> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let place = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS).ok()?;
+    let place = File::from(place);
     let meta = place.metadata().ok()?;
-    if !meta.is_file() || meta.len() > max_bytes {
+    meta.is_file().then_some((place, meta))
+}
+
+fn contents(place: &File, meta: &Metadata, max_bytes: u64) -> Option<Vec<u8>> {
+    if meta.len() > max_bytes {
         return None;
     }
-    let file = fs::File::open(format!("/proc/self/fd/{}", place.as_raw_fd())).ok()?;
+    let file = File::open(format!("/proc/self/fd/{}", place.as_raw_fd())).ok()?;
     let mut bytes = Vec::new();
     file.take(max_bytes).read_to_end(&mut bytes).ok()?;
     Some(bytes)

@@ -176,3 +176,50 @@ fn only_plain_files_of_that_directory_are_read() {
     assert_eq!(opened.err(), Some(rustix::io::Errno::NXIO));
     assert_eq!(engines.met.len(), 2);
 }
+
+const NAMED: &str = r#"{"annotations":{"nerdctl/name":"db"}}"#;
+
+/// What lies behind a link of /proc may be another's mounts.
+#[test]
+fn a_bundle_is_one_of_our_own_mounts() {
+    let (root, mut engines) = engines();
+    let bundle = root.path().join("b");
+    write(&bundle.join("config.json"), NAMED);
+    let elsewhere = Path::new("/proc/self/root").join(bundle.strip_prefix("/").expect("absolute"));
+    assert!(fs::metadata(elsewhere.join("config.json")).is_ok());
+    assert_eq!(name(&mut engines, "one", Some(&elsewhere)), None);
+    assert_eq!(
+        name(&mut engines, "two", Some(&bundle)).as_deref(),
+        Some("db")
+    );
+}
+
+/// Root in a container would choose what others' containers are called.
+#[test]
+fn only_who_is_outside_of_containers_gives_a_bundle() {
+    let (root, mut engines) = engines();
+    write(&root.path().join("b/config.json"), NAMED);
+    let bundle = root.path().join("b");
+    let mut called = |uid: u32, container: &str, inside| {
+        let args = format!(
+            "runc\0create\0--bundle\0{}\0{container}\0",
+            bundle.display()
+        );
+        let argv = crate::event::Argv {
+            true_bytes: args.len() as u32,
+            bytes: args.into_bytes(),
+            fault: false,
+        };
+        let image = Image {
+            uid,
+            argv,
+            cgroup_id: 7,
+            ..Image::default()
+        };
+        engines.note_inside(7, inside);
+        engines.called(&image).map(|named| named.name)
+    };
+    assert_eq!(called(0, "one", true), None);
+    assert_eq!(called(1000, "two", false), None);
+    assert_eq!(called(0, "three", false).as_deref(), Some("db"));
+}
