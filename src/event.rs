@@ -71,6 +71,15 @@ impl Argv {
         !self.fault && !self.truncated()
     }
 
+    /// The first argument, if all of it is here.
+    pub fn first(&self) -> Option<&[u8]> {
+        let end = self.bytes.iter().position(|&byte| byte == 0);
+        match end {
+            Some(end) => Some(&self.bytes[..end]),
+            None => (self.whole() && !self.bytes.is_empty()).then_some(&self.bytes),
+        }
+    }
+
     /// The arguments; the last is cut short if this is not the whole.
     pub fn args(&self) -> impl Iterator<Item = &[u8]> + Clone {
         let bytes = match self.bytes.last() {

@@ -1,12 +1,12 @@
 //! Choices made in userspace: which executions become rows, which of a recording
 //! are meant, and the rule by which a name matches.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::Path;
 
 use crate::anatomy::{Outcome, Start};
 use crate::config::{KernelFilter, RowFilter};
-use crate::event::{Execution, Image};
+use crate::event::{Execution, Image, ProcessId};
 use crate::text::argv_line;
 
 /// A name of more bytes than this is cut in a task's comm.
@@ -65,8 +65,9 @@ pub struct Selection {
     filter: KernelFilter,
     /// Paths within the hierarchy.
     cgroups: Vec<String>,
-    /// Members of the trees asked for, as far as execs tell.
-    in_scope: HashSet<u32>,
+    /// Members of the trees asked for, as far as execs tell; and when they began, of
+    /// those that have.
+    in_scope: HashMap<u32, Option<u64>>,
 }
 
 impl Selection {
@@ -78,16 +79,20 @@ impl Selection {
         };
         Selection {
             cgroups: filter.cgroups.iter().map(|path| within(path)).collect(),
-            in_scope: filter.pids.iter().copied().collect(),
+            in_scope: filter.pids.iter().map(|pid| (*pid, None)).collect(),
             filter: filter.clone(),
         }
     }
 
     /// Takes note of who started whom; in the order of the execs, so that parents
     /// come first.
-    pub fn note_exec(&mut self, tgid: u32, ppid: u32) {
-        if self.filter.pids.contains(&tgid) || self.in_scope.contains(&ppid) {
-            self.in_scope.insert(tgid);
+    pub fn note_exec(&mut self, process: ProcessId, ppid: u32) {
+        let ProcessId { tgid, start_ns } = process;
+        let began = Some(start_ns);
+        // A member stays one, whoever its parent is by now.
+        let member = self.in_scope.get(&tgid) == Some(&began);
+        if member || self.filter.pids.contains(&tgid) || self.in_scope.contains_key(&ppid) {
+            self.in_scope.insert(tgid, began);
         } else {
             // An earlier process had that number.
             self.in_scope.remove(&tgid);
@@ -102,14 +107,10 @@ impl Selection {
     /// The same of an image in a process.
     pub fn passes_image(&self, tgid: u32, image: &Image, cgroup: Option<&str>) -> bool {
         let filter = &self.filter;
-        if filter.scoped() && !self.in_scope.contains(&tgid) {
+        if filter.scoped() && !self.in_scope.contains_key(&tgid) {
             return false;
         }
-        let argv0 = image
-            .argv
-            .args()
-            .next()
-            .filter(|_| !image.argv.bytes.is_empty());
+        let argv0 = image.argv.first();
         (filter.uids.is_empty() || filter.uids.contains(&image.uid))
             && (filter.names.is_empty() || name_matches(&filter.names, &image.comm, argv0))
             && (self.cgroups.is_empty()
@@ -133,7 +134,7 @@ impl Selection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Argv, End, Image, ProcessId, WaitStatus};
+    use crate::event::{Argv, End, WaitStatus};
     use regex::bytes::Regex;
     use std::time::Duration;
 
@@ -241,12 +242,31 @@ mod tests {
         grandchild.process.tgid = 8;
         grandchild.image.ppid = 7;
         assert!(!selection.passes(&grandchild, None));
-        selection.note_exec(7, 3);
-        selection.note_exec(8, 7);
+        let process = |tgid, start_ns| ProcessId { tgid, start_ns };
+        selection.note_exec(process(7, 70), 3);
+        selection.note_exec(process(8, 80), 7);
         // It ends before its parent does.
         assert!(selection.passes(&grandchild, None));
         assert!(selection.passes(&execution(b"x\0", 0), None));
-        selection.note_exec(8, 1);
+        // It execs once more, when its parent is no member any longer.
+        selection.note_exec(process(7, 71), 1);
+        selection.note_exec(process(8, 80), 1);
+        assert!(selection.passes(&grandchild, None));
+        // Another process has its number.
+        selection.note_exec(process(8, 81), 1);
         assert!(!selection.passes(&grandchild, None));
+    }
+
+    #[test]
+    fn a_name_that_was_cut_is_none() {
+        let filter = |name: &str| KernelFilter {
+            names: vec![name.as_bytes().to_vec()],
+            ..KernelFilter::default()
+        };
+        let mut cut = execution(b"/usr/sbin/my", 0);
+        cut.image.argv.true_bytes = 40;
+        assert!(!Selection::new(&filter("my"), "").passes(&cut, None));
+        cut.image.argv.true_bytes = 12;
+        assert!(Selection::new(&filter("my"), "").passes(&cut, None));
     }
 }

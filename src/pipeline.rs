@@ -167,7 +167,7 @@ impl Pipeline {
         }
         for event in self.order.release(batch.horizon_ns) {
             if let (Some(selection), Some(image)) = (&mut self.selection, event.image()) {
-                selection.note_exec(event.process.tgid, image.ppid);
+                selection.note_exec(event.process, image.ppid);
             }
             if let Some(anatomy) = &mut self.anatomy {
                 anatomy.push(event.clone());
