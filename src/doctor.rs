@@ -40,6 +40,14 @@ impl Check {
             advice: (!advice.is_empty()).then(|| advice.to_owned()),
         }
     }
+
+    /// What was found, and what to do about it.
+    fn with_advice(&self) -> String {
+        match &self.advice {
+            Some(advice) => format!("{}; {advice}", self.found),
+            None => self.found.clone(),
+        }
+    }
 }
 
 /// Judges the facts, in the order in which the lacks would be met.
@@ -59,6 +67,7 @@ pub fn judge(facts: &Facts) -> Vec<Check> {
         tracefs(facts),
         cgroups(facts),
         memlock(facts),
+        pids(facts),
     ]
 }
 
@@ -182,13 +191,33 @@ fn memlock(facts: &Facts) -> Check {
     Check::new("locked memory", Verdict::Ok, found, "")
 }
 
+/// The kernel lists no processes to us but those of our own pid namespace.
+fn pids(facts: &Facts) -> Check {
+    match facts.pid_namespace {
+        false => Check::new(PIDS, Verdict::Ok, "the host's", ""),
+        true => Check::new(
+            PIDS,
+            Verdict::Note,
+            "one of our own: what ran before outside it is not known, nor who is gone without \
+             a word",
+            "run it in the host's",
+        ),
+    }
+}
+
+const PIDS: &str = "pid namespace";
+
+/// The lines on what makes tracing worse than it could be, and would not be noticed.
+pub fn warnings(checks: &[Check]) -> impl Iterator<Item = String> {
+    let noted = |check: &&Check| check.verdict == Verdict::Note && check.what == PIDS;
+    let line = |check: &Check| format!("{}: {}", check.what, check.with_advice());
+    checks.iter().filter(noted).map(line)
+}
+
 /// The line that says why tracing cannot begin, if a check says so.
 pub fn refusal(checks: &[Check]) -> Option<String> {
     let check = checks.iter().find(|check| check.verdict == Verdict::Lack)?;
-    match &check.advice {
-        Some(advice) => Some(format!("{}; {advice}", check.found)),
-        None => Some(check.found.clone()),
-    }
+    Some(check.with_advice())
 }
 
 /// The check that is the proof: tracing was tried.

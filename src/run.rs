@@ -196,6 +196,7 @@ fn trace(config: &LiveConfig, view: &View) -> Result<u8> {
     let mut files = Files::new();
     let mut report = Report::open(view, &mut files)?;
     let recording = open_recording(config, &source, files)?;
+    source.warnings().iter().for_each(say);
     if view.verbose {
         source.notes().iter().for_each(say);
     }

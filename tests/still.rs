@@ -183,6 +183,61 @@ fn what_ran_before_may_pass_a_limit_and_rows_are_chosen() {
     assert_eq!(told(&ran.stderr).len(), 2, "{ran:?}");
 }
 
+/// By its name, though less of its arguments is kept than that takes.
+#[test]
+fn what_ran_before_is_known_by_its_whole_name() {
+    let Some(yard) = Yard::new("cut-name") else {
+        return;
+    };
+    let line = "bash -c 'exec -a /usr/sbin/some-runtime sleep 1009'";
+    let before = yard.program(line).spawn().map(Killed).expect("sh");
+    let cmdline = format!("/proc/{}/cmdline", before.0.id());
+    let end = Instant::now() + SOON;
+    while !std::fs::read_to_string(&cmdline).is_ok_and(|line| line.starts_with("/usr/sbin")) {
+        assert!(Instant::now() < end, "it does not run");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    for (name, running) in [("some-runtime", 1), ("some", 0), ("some-run", 0)] {
+        for kept in ["8", "14", "4096"] {
+            let live = yard.trace(&["-n", name, "--max-args-bytes", kept]);
+            let ran = live.finish_by(Signal::SIGINT);
+            let said = format!(", {running} still running, ");
+            assert!(ran.stderr.contains(&said), "{name} {kept}: {ran:?}");
+        }
+    }
+}
+
+/// Only its own processes are listed to it there: nobody else is taken for gone.
+#[test]
+fn in_a_pid_namespace_it_says_what_it_does_not_know() {
+    let Some(yard) = Yard::new("pid-ns") else {
+        return;
+    };
+    let mut command = std::process::Command::new("unshare");
+    command
+        .args(["--pid", "--fork", "--mount-proc"])
+        .arg(common::execlat());
+    command.args(["-v", "-c", yard.cgroup.path(), "-d", "2s"]);
+    let live = Live::start_as(command.args(common::probe_args()));
+    let _sleeper = Sleeper::new(&yard);
+    yard.run("/bin/true seen");
+    let mut all = live.finish();
+    assert_eq!(all.status, 0, "{all:?}");
+    assert!(all.stdout.ends_with("/bin/true seen\n"), "{all:?}");
+    let account = all
+        .stderr
+        .split_off(all.stderr.find("execlat: 1 execution").expect("an account"));
+    assert!(account.contains(" 1 still running"), "{account}");
+    assert!(account.ends_with("; nothing lost\n"), "{account}");
+    let mut command = std::process::Command::new("unshare");
+    command
+        .args(["--pid", "--fork", "--mount-proc"])
+        .arg(common::execlat());
+    let ran = support_cli::finish(command.args(["-Q", "-d", "1ms", "-c", yard.cgroup.path()]));
+    let said = "execlat: pid namespace: one of our own: what ran before outside it is not known";
+    assert!(ran.stderr.starts_with(said), "{ran:?}");
+}
+
 struct Killed(std::process::Child);
 
 impl Drop for Killed {

@@ -334,7 +334,8 @@ fn in_the_background_it_ends_when_told() {
     let probe = common::probe_args().join(" ");
     for on in ["", "bg > /dev/null; sleep 0.3; "] {
         let script = format!(
-            "set -m\nstty -a > before\n$EXECLAT {probe} -c {} --top\n{on}kill %1\nwait %1\n\
+            "set -m\nstty -a > before\n$EXECLAT {probe} -c {} --top\n{on}p=$(jobs -p %1)\n\
+             kill %1\nwhile kill -0 $p 2> /dev/null; do sleep 0.05; done\nwait $p\n\
              s=$?\nstty -a > after\nexit $s\n",
             yard.cgroup.path()
         );

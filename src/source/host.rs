@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, openat};
@@ -32,6 +33,8 @@ pub struct Facts {
     pub memlock_bytes: Option<u64>,
     /// Effective capabilities, as a bit set.
     pub capabilities: u64,
+    /// We are in a pid namespace of our own.
+    pub pid_namespace: bool,
 }
 
 /// How tracefs can be had.
@@ -45,6 +48,9 @@ pub enum Tracefs {
     #[default]
     Absent,
 }
+
+/// The host's pid namespace: PROC_PID_INIT_INO, include/linux/proc_ns.h.
+const HOST_PIDS: u64 = 0xefff_fffc;
 
 impl Facts {
     /// Reads them. What cannot be read is taken for absent.
@@ -65,6 +71,7 @@ impl Facts {
             paranoid: paranoid.and_then(|text| text.trim().parse().ok()),
             memlock_bytes: limit.current,
             capabilities: privilege::effective(&status).unwrap_or(u64::MAX),
+            pid_namespace: fs::metadata("/proc/self/ns/pid").is_ok_and(|ns| ns.ino() != HOST_PIDS),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The live kernel as a source: loads and attaches the kernel side, reads its
 //! buffers, and accounts for what it could not deliver.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd as _;
@@ -17,7 +18,7 @@ use super::attach::{self, Attached, Flavour};
 use super::engines::Engines;
 use super::host::Facts;
 use super::perf::PerfBuffer;
-use super::scan::Scan;
+use super::scan::{EXEC_TRIES, Scan};
 use super::targets::Hierarchy;
 use super::{About, Alive, Batch, Ending, Source, iter, load, sys};
 use crate::config::Live as Config;
@@ -46,6 +47,10 @@ pub struct Live {
     about: About,
     /// What was done, a sentence each.
     notes: Vec<String>,
+    /// What the user is to know of this host.
+    warnings: Vec<String>,
+    /// The iterator lists all processes, so that whom it does not list is gone.
+    lists_all: bool,
     attached: Option<Attached>,
     scan_link: Link,
     perf: PerfBuffer,
@@ -56,6 +61,9 @@ pub struct Live {
     malformed: u64,
     losses_seen: u64,
     looked_ns: u64,
+    /// A look at all processes and when it was over, until all from before then is read:
+    /// who ended meanwhile is not in it.
+    look: Option<(u64, Alive)>,
     wall_offset_ns: i64,
     /// What the kernel side had counted when tracing ended.
     counted: Option<SourceLosses>,
@@ -72,7 +80,8 @@ impl Live {
     pub fn open(config: &Config) -> Result<Live> {
         let facts = Facts::read();
         // What the kernel would refuse later in words that help nobody.
-        if let Some(refusal) = doctor::refusal(&doctor::judge(&facts)) {
+        let checks = doctor::judge(&facts);
+        if let Some(refusal) = doctor::refusal(&checks) {
             bail!(refusal);
         }
         let (flavour, why) = attach::choose(config.probe, &facts)?;
@@ -125,8 +134,11 @@ impl Live {
             skel,
             running: Vec::new(),
             malformed: 0,
+            warnings: doctor::warnings(&checks).collect(),
+            lists_all: !facts.pid_namespace,
             losses_seen: 0,
             looked_ns: 0,
+            look: None,
             counted: None,
             skipped: Vec::new(),
             skipped_before: Vec::new(),
@@ -146,6 +158,11 @@ impl Live {
         &self.notes
     }
 
+    /// What makes tracing worse than it could be, a line each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     fn take_in(&mut self, config: &Config, shown_hierarchy: u32) -> Result<()> {
         let own_tgid = self.bss().own_tgid;
         let bss = self.skel.maps.bss_data.as_deref_mut();
@@ -159,6 +176,7 @@ impl Live {
             shown_hierarchy,
             named: HashSet::new(),
             own_tgid,
+            tries: Cell::new(EXEC_TRIES),
         };
         if !config.filter.command {
             scan.run(&mut self.running)?;
@@ -203,14 +221,20 @@ impl Live {
     fn look_after_loss(&mut self, batch: &mut Batch) {
         let lost: u64 = self.bss().counters.iter().map(total).sum();
         let now_ns = monotonic_ns();
-        if lost != self.losses_seen && now_ns.saturating_sub(self.looked_ns) > LOOK_EVERY_NS {
+        if self.lists_all
+            && lost != self.losses_seen
+            && now_ns.saturating_sub(self.looked_ns) > LOOK_EVERY_NS
+        {
             self.looked_ns = now_ns;
             // Where it fails, for want of a descriptor maybe, the next one will do.
-            batch.alive = self.look().ok();
-            if batch.alive.is_some() {
+            if let Ok(alive) = self.look() {
+                self.look = Some((monotonic_ns(), alive));
                 self.losses_seen = lost;
             }
         }
+        let horizon_ns = batch.horizon_ns;
+        let look = self.look.take_if(|(over_ns, _)| *over_ns <= horizon_ns);
+        batch.alive = look.map(|(_, alive)| alive);
     }
 }
 
@@ -241,7 +265,7 @@ impl Source for Live {
     fn finish(&mut self, batch: &mut Batch) -> Ending {
         batch.clear();
         // Looked first, with the probes live: who ends between the two is seen.
-        let alive = self.look();
+        let alive = self.lists_all.then(|| self.look()).transpose();
         let ended_ns = monotonic_ns();
         // As of now: one probe after the other goes, and those left meet what they
         // cannot know of.
@@ -256,7 +280,7 @@ impl Source for Live {
         // Probe after probe is detached: what they saw meanwhile is not all of it.
         wire::retain_until(&mut batch.bytes, ended_ns);
         batch.horizon_ns = u64::MAX;
-        let failed = read.and(alive.map(|alive| batch.alive = Some(alive)));
+        let failed = read.and(alive.map(|alive| batch.alive = alive));
         Ending {
             ended_ns,
             losses: self.losses(),

@@ -2,9 +2,10 @@
 //! execs or ends meanwhile is theirs; the kernel side takes a process in only if
 //! it is still the one that was looked at here.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::thread;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use libbpf_rs::{Link, MapCore as _, MapFlags, MapMut};
 
 use super::iter::{Listed, list};
 use crate::config::KernelFilter;
-use crate::event::ProcessId;
+use crate::event::{Argv, ProcessId};
 use crate::filter::name_matches;
 use crate::skel::types::{
     xl_cgroup, xl_exec, xl_flags, xl_header, xl_kind, xl_limits, xl_tracked_flags, xl_wanted,
@@ -23,8 +24,14 @@ use crate::wire;
 /// Descendants may fork while they are looked for; a tree that outruns this many
 /// passes is followed by its forks alone.
 const PASSES_MAX: usize = 16;
-/// How often, a millisecond apart, an empty argv is asked for again.
-const EXEC_TRIES: u32 = 10;
+/// How often in all, a millisecond apart, an empty argv is asked for again. Some are
+/// empty for good, and meanwhile nobody reads the buffers.
+pub const EXEC_TRIES: u32 = 20;
+/// So much of an argv is looked at for the name, whatever is kept.
+const NAME_BYTES: u64 = 4096;
+/// No exec takes more. But a process may say that its argv lies anywhere in its memory,
+/// and make that as large as it likes: what is beyond is not counted.
+const ARGS_COUNTED_BYTES: u64 = 8 << 20;
 
 /// What one run of the scan needs.
 pub struct Scan<'a> {
@@ -44,6 +51,8 @@ pub struct Scan<'a> {
     pub named: HashSet<u64>,
     /// execlat itself.
     pub own_tgid: u32,
+    /// How often an empty argv may still be asked for again.
+    pub tries: Cell<u32>,
 }
 
 /// Somebody to take in.
@@ -149,14 +158,21 @@ impl Scan<'_> {
         if may_match {
             self.read_args(&mut candidate);
             let comm = &candidate.listed.record.comm;
-            let argv0 = candidate.args.split(|&b| b == 0).next();
-            let argv0 = argv0.filter(|_| !candidate.args.is_empty());
-            if follows || filter.names.is_empty() || name_matches(&filter.names, comm, argv0) {
+            let argv = Argv {
+                bytes: std::mem::take(&mut candidate.args),
+                true_bytes: candidate.true_bytes,
+                fault: candidate.fault,
+            };
+            let named = || name_matches(&filter.names, comm, argv.first());
+            if follows || filter.names.is_empty() || named() {
                 flags |= xl_tracked_flags::XL_T_ACTIVE.0;
                 if filter.follow {
                     flags |= xl_tracked_flags::XL_T_FOLLOW.0;
                 }
             }
+            candidate.args = argv.bytes;
+            candidate.args.truncate(self.args_bytes as usize);
+            candidate.args.shrink_to_fit();
         }
         candidate.flags = flags;
         if flags == 0 {
@@ -169,19 +185,20 @@ impl Scan<'_> {
     /// the kernel side sees that and does not take it in.
     fn read_args(&self, candidate: &mut Candidate) {
         let tgid = candidate.listed.record.header.tgid;
-        let whole = (0..EXEC_TRIES).find_map(|_| match read_cmdline(tgid) {
-            // Empty while the kernel lays out a new image: its exec is seen already.
-            Ok(bytes) if bytes.is_empty() => {
-                thread::sleep(Duration::from_millis(1));
-                None
+        let kept = u64::from(self.args_bytes).max(NAME_BYTES);
+        let read = loop {
+            match read_cmdline(tgid, kept) {
+                // Empty while the kernel lays out a new image: its exec is seen already.
+                Ok((_, 0)) if self.tries.get() > 0 => {
+                    self.tries.set(self.tries.get() - 1);
+                    thread::sleep(Duration::from_millis(1));
+                }
+                read => break read,
             }
-            whole => Some(whole),
-        });
-        let whole = whole.unwrap_or_else(|| Ok(Vec::new()));
-        match whole {
-            Ok(mut bytes) => {
-                candidate.true_bytes = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-                bytes.truncate(self.args_bytes as usize);
+        };
+        match read {
+            Ok((bytes, true_bytes)) => {
+                candidate.true_bytes = true_bytes;
                 candidate.args = bytes;
             }
             Err(_) => candidate.fault = true,
@@ -235,16 +252,26 @@ impl Scan<'_> {
     }
 }
 
-/// The process's argv, by any of its threads: a leader that left has none.
-fn read_cmdline(tgid: u32) -> io::Result<Vec<u8>> {
+/// The first bytes of the process's argv and how many there are, by any of its threads:
+/// a leader that left has none.
+fn read_cmdline(tgid: u32, kept_bytes: u64) -> io::Result<(Vec<u8>, u32)> {
     for task in fs::read_dir(format!("/proc/{tgid}/task"))? {
         // A thread may end while it is looked at; another one has the same argv.
-        match fs::read(task?.path().join("cmdline")) {
-            Ok(bytes) if !bytes.is_empty() => return Ok(bytes),
+        match File::open(task?.path().join("cmdline")).and_then(|file| first(file, kept_bytes)) {
+            Ok(read) if read.1 > 0 => return Ok(read),
             Ok(_) | Err(_) => {}
         }
     }
-    Ok(Vec::new())
+    Ok((Vec::new(), 0))
+}
+
+/// The first bytes, and how many there are in all, up to a bound.
+fn first(mut file: impl Read, kept_bytes: u64) -> io::Result<(Vec<u8>, u32)> {
+    let mut bytes = Vec::new();
+    file.by_ref().take(kept_bytes).read_to_end(&mut bytes)?;
+    let more = io::copy(&mut file.take(ARGS_COUNTED_BYTES), &mut io::sink())?;
+    let all = bytes.len() as u64 + more;
+    Ok((bytes, u32::try_from(all).unwrap_or(u32::MAX)))
 }
 
 /// The name of the cgroup that a process was in, as the kernel side reports it for
@@ -290,4 +317,19 @@ fn append_record(mut record: xl_exec, candidate: &Candidate, out: &mut Vec<u8>) 
     };
     out.extend_from_slice(wire::as_bytes(&record));
     out.extend_from_slice(&candidate.args);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_argv_the_first_bytes_are_kept_and_the_rest_is_counted() {
+        let args = vec![b'x'; 100_003];
+        let (bytes, all) = first(&args[..], 4099).expect("memory");
+        assert_eq!((bytes.len(), all), (4099, 100_003));
+        assert_eq!(first(&args[..97], 4099).expect("memory").1, 97);
+        let (bytes, all) = first(io::repeat(b'x'), 7).expect("memory");
+        assert_eq!((bytes.len(), u64::from(all)), (7, 7 + ARGS_COUNTED_BYTES));
+    }
 }
