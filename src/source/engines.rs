@@ -30,8 +30,8 @@ const MET_MAX: usize = crate::names::NAMES_MAX / 2;
 /// Names in stores' lists that are kept, and lists.
 const STORED_MAX: usize = 65_536;
 const STORES_MAX: usize = 64;
-/// Cgroups of containers that are remembered.
-const INSIDE_MAX: usize = 65_536;
+/// Cgroups that are known to be no container's.
+const OUTSIDE_MAX: usize = 65_536;
 /// A longer description of one container is none of an engine's, nor is a longer list.
 const CONFIG_MAX_BYTES: u64 = 1 << 20;
 const LIST_MAX_BYTES: u64 = 8 << 20;
@@ -67,8 +67,9 @@ pub struct Engines {
     root: PathBuf,
     met: HashMap<String, Met>,
     stores: HashMap<PathBuf, Store>,
-    /// Cgroups of containers, by their ids.
-    inside: HashSet<u64>,
+    /// Cgroups that are no container's, by their ids. Whoever is in another one, or in one
+    /// that is not known, is not believed.
+    outside: HashSet<u64>,
 }
 
 impl Engines {
@@ -78,43 +79,49 @@ impl Engines {
             root: root.to_owned(),
             met: HashMap::new(),
             stores: HashMap::new(),
-            inside: HashSet::new(),
+            outside: HashSet::new(),
         }
     }
 
     /// Adds the names of the containers that a batch meets for the first time. It reads
-    /// the records once more than the pipeline does: only where names are shown.
+    /// the records twice more than the pipeline does: only where names are shown. A name
+    /// of a cgroup may come after what ran in it, from another CPU.
     pub fn name_all(&mut self, batch: &mut Batch) {
-        for record in Records::new(&batch.bytes, &mut Spare::default()) {
-            let found = match &record {
-                Ok(Record::Event(event)) => event.image().and_then(|image| self.called(image)),
-                Ok(Record::Cgroup(cgroup)) => {
-                    let place = container::place(cgroup.path.as_bytes());
-                    self.note_inside(cgroup.id, place.container.is_some());
-                    place.container.and_then(|id| self.meet(&id, None))
-                }
-                Err(_) => None,
+        let mut spare = Spare::default();
+        for record in Records::new(&batch.bytes, &mut spare) {
+            let Ok(Record::Cgroup(cgroup)) = record else {
+                continue;
             };
-            batch.names.extend(found);
+            let place = container::place(cgroup.path.as_bytes());
+            self.note_cgroup(cgroup.id, place.container.is_some());
+            batch
+                .names
+                .extend(place.container.and_then(|id| self.meet(&id, None)));
+        }
+        for record in Records::new(&batch.bytes, &mut spare) {
+            if let Ok(Record::Event(event)) = record
+                && let Some(image) = event.image()
+            {
+                batch.names.extend(self.called(image));
+            }
         }
     }
 
-    fn note_inside(&mut self, cgroup: u64, is_inside: bool) {
-        if !is_inside {
-            self.inside.remove(&cgroup);
-            return;
+    fn note_cgroup(&mut self, id: u64, of_container: bool) {
+        if self.outside.len() >= OUTSIDE_MAX {
+            self.outside.clear();
         }
-        if self.inside.len() >= INSIDE_MAX {
-            self.inside.clear();
-        }
-        self.inside.insert(cgroup);
+        match of_container {
+            true => self.outside.remove(&id),
+            false => self.outside.insert(id),
+        };
     }
 
     /// The container that a runtime's command line is about.
     fn called(&mut self, image: &Image) -> Option<ContainerName> {
         let argv = &image.argv;
         let called = runtime::parse(argv.args(), !argv.whole(), image.comm())?;
-        let trusted = image.uid == 0 && !self.inside.contains(&image.cgroup_id);
+        let trusted = image.uid == 0 && self.outside.contains(&image.cgroup_id);
         let bundle = called.bundle.filter(|_| trusted);
         let bundle = bundle.map(|path| Path::new(std::ffi::OsStr::from_bytes(path)));
         self.meet(str::from_utf8(called.container?).ok()?, bundle)

@@ -200,7 +200,7 @@ fn only_who_is_outside_of_containers_gives_a_bundle() {
     let (root, mut engines) = engines();
     write(&root.path().join("b/config.json"), NAMED);
     let bundle = root.path().join("b");
-    let mut called = |uid: u32, container: &str, inside| {
+    let mut called = |uid: u32, container: &str, of_container: Option<bool>| {
         let args = format!(
             "runc\0create\0--bundle\0{}\0{container}\0",
             bundle.display()
@@ -216,10 +216,14 @@ fn only_who_is_outside_of_containers_gives_a_bundle() {
             cgroup_id: 7,
             ..Image::default()
         };
-        engines.note_inside(7, inside);
+        engines.outside.clear();
+        if let Some(of_container) = of_container {
+            engines.note_cgroup(7, of_container);
+        }
         engines.called(&image).map(|named| named.name)
     };
-    assert_eq!(called(0, "one", true), None);
-    assert_eq!(called(1000, "two", false), None);
-    assert_eq!(called(0, "three", false).as_deref(), Some("db"));
+    assert_eq!(called(0, "one", Some(true)), None);
+    assert_eq!(called(0, "two", None), None);
+    assert_eq!(called(1000, "three", Some(false)), None);
+    assert_eq!(called(0, "four", Some(false)).as_deref(), Some("db"));
 }
