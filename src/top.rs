@@ -107,8 +107,9 @@ impl Top {
         pipeline: &Pipeline,
         totals: &mut Totals,
     ) -> Flow {
-        if self.continued.swap(false, Ordering::SeqCst) || self.terminal.is_away() {
-            self.terminal.take_again();
+        let continued = self.continued.swap(false, Ordering::SeqCst);
+        if (continued || self.terminal.is_away()) && self.terminal.take_again().is_err() {
+            return Flow::Quit;
         }
         let resized = self.terminal.resized();
         let Ok(keys) = self.terminal.keys(&mut self.decoder) else {

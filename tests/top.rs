@@ -350,6 +350,34 @@ fn in_the_background_it_ends_when_told() {
     }
 }
 
+/// There is nobody to look at it again.
+#[test]
+fn in_the_background_it_ends_with_its_terminal() {
+    let Some(yard) = Yard::new("top-gone") else {
+        return;
+    };
+    let probe = common::probe_args().join(" ");
+    let script = format!(
+        "set -m\n$EXECLAT {probe} -c {} --top\nbg > /dev/null\njobs -p %1 > pid\ndisown %1\n",
+        yard.cgroup.path()
+    );
+    fs::write(yard.file("script"), script).expect("a script");
+    let mut screen = Screen::new(yard.scratch.path(), "bash script");
+    screen.wait_for(0, "IN FLIGHT");
+    screen.press(b"\x1a");
+    screen.finish();
+    let pid = pid(&yard);
+    let lives = || fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty());
+    let end = Instant::now() + common::PATIENCE;
+    while lives() {
+        if Instant::now() > end {
+            let _ = kill(pid, Signal::SIGKILL);
+            panic!("it goes on without a terminal");
+        }
+        sleep(Duration::from_millis(20));
+    }
+}
+
 /// A mistake, and found before anything is done.
 #[test]
 fn without_a_terminal_it_is_refused() {

@@ -202,9 +202,11 @@ impl Terminal {
     }
 
     /// The process was continued: whoever had the terminal meanwhile has left traces.
-    pub fn take_again(&mut self) {
-        // Without a terminal the next key or frame will tell.
-        let _ = self.set_up();
+    ///
+    /// # Errors
+    /// The terminal has gone.
+    pub fn take_again(&mut self) -> Result<()> {
+        Ok(self.set_up()?)
     }
 
     /// Stops the process, as Ctrl-Z does; returns when it goes on.
@@ -212,7 +214,8 @@ impl Terminal {
         restore();
         // Nobody to continue it: then it does not stop, either.
         let _ = kill_current_process_group(Signal::TSTP);
-        self.take_again();
+        // Without a terminal the next round will tell.
+        let _ = self.take_again();
     }
 
     /// Whatever is shown, the next frame is painted in full.
