@@ -4,14 +4,14 @@
 mod common;
 
 use std::collections::HashSet;
-use std::io::Read as _;
+use std::fs;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use common::compare::{by_key, differences, key_of_row, losses};
-use common::{Bed, Expected, Observed, PATIENCE, Report, Tracer, check, count};
+use common::{Bed, Cgroup, Expected, Observed, PATIENCE, Report, Tracer, check, count};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use rustix::time::{ClockId, clock_gettime};
@@ -42,29 +42,49 @@ fn running_before_the_start_by_name() {
     check(&report.expected, &tracer.stop());
 }
 
+/// Killed with its leader when it is dropped.
+struct Group(Child);
+
+impl Group {
+    /// How many in a cgroup are called so.
+    fn called(&self, name: &str, cgroup: &Cgroup) -> usize {
+        let pids = fs::read_to_string(cgroup.procs()).unwrap_or_default();
+        let comm = |pid: &str| fs::read_to_string(format!("/proc/{pid}/comm"));
+        let is_it = |pid: &&str| comm(pid).is_ok_and(|comm| comm.trim() == name);
+        pids.lines().filter(is_it).count()
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = killpg(Pid::from_raw(self.0.id() as i32), Signal::SIGKILL);
+        let _ = self.0.wait();
+    }
+}
+
 /// More than the kernel lists at once: each is taken in, once.
 #[test]
 fn a_crowd_that_ran_before() {
     let Some(bed) = Bed::new() else { return };
     let sleepers = count(2003);
     let script = format!(
-        "echo $$ >{}; i=0; while [ $i -lt {sleepers} ]; do sleep 1009 & i=$((i+1)); done; \
-         echo ready; wait",
+        "echo $$ >{}; i=0; while [ $i -lt {sleepers} ]; do sleep 1009 & i=$((i+1)); done; wait",
         bed.cgroup.procs()
     );
-    let mut crowd = Command::new("sh")
+    let crowd = Command::new("sh")
         .args(["-c", &script])
         .process_group(0)
-        .stdout(Stdio::piped())
         .spawn()
+        .map(Group)
         .expect("sh");
-    let mut ready = [0; 6];
-    let pipe = crowd.stdout.as_mut().expect("a pipe");
-    pipe.read_exact(&mut ready).expect("ready");
+    // All have exec'd, not just begun.
+    let began = Instant::now();
+    while crowd.called("sleep", &bed.cgroup) < sleepers {
+        assert!(began.elapsed() < PATIENCE, "they do not sleep");
+        sleep(Duration::from_millis(50));
+    }
     let tracer = bed.trace(&["--cgroup", bed.cgroup.path(), "--comm", "sleep"]);
-    let group = Pid::from_raw(crowd.id() as i32);
-    killpg(group, Signal::SIGKILL).expect("its group");
-    crowd.wait().expect("sh");
+    drop(crowd);
     // Each has a row, or is there to be counted; not twice.
     let began = Instant::now();
     while tracer.rows_so_far().len() < sleepers && began.elapsed() < PATIENCE {

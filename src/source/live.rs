@@ -177,6 +177,7 @@ impl Live {
             named: HashSet::new(),
             own_tgid,
             tries: Cell::new(EXEC_TRIES),
+            proc_is_ours: proc_calls_us() == Some(own_tgid),
         };
         if !config.filter.command {
             scan.run(&mut self.running)?;
@@ -366,6 +367,15 @@ impl Live {
         let missed = self.attached.iter().flat_map(Attached::missed);
         skipped.chain(missed).collect()
     }
+}
+
+/// Our number in /proc; in another pid namespace's it is another, or none.
+fn proc_calls_us() -> Option<u32> {
+    std::fs::read_link("/proc/self")
+        .ok()?
+        .to_str()?
+        .parse()
+        .ok()
 }
 
 fn total(counters: &xl_counters) -> u64 {

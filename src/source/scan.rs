@@ -29,9 +29,6 @@ const PASSES_MAX: usize = 16;
 pub const EXEC_TRIES: u32 = 20;
 /// So much of an argv is looked at for the name, whatever is kept.
 const NAME_BYTES: u64 = 4096;
-/// No exec takes more. But a process may say that its argv lies anywhere in its memory,
-/// and make that as large as it likes: what is beyond is not counted.
-const ARGS_COUNTED_BYTES: u64 = 8 << 20;
 
 /// What one run of the scan needs.
 pub struct Scan<'a> {
@@ -53,6 +50,8 @@ pub struct Scan<'a> {
     pub own_tgid: u32,
     /// How often an empty argv may still be asked for again.
     pub tries: Cell<u32>,
+    /// /proc calls processes by the numbers that the kernel side has for them.
+    pub proc_is_ours: bool,
 }
 
 /// Somebody to take in.
@@ -184,6 +183,10 @@ impl Scan<'_> {
     /// Another process's argv can be read from /proc alone; if it execs meanwhile,
     /// the kernel side sees that and does not take it in.
     fn read_args(&self, candidate: &mut Candidate) {
+        if !self.proc_is_ours {
+            candidate.fault = true;
+            return;
+        }
         let tgid = candidate.listed.record.header.tgid;
         let kept = u64::from(self.args_bytes).max(NAME_BYTES);
         let read = loop {
@@ -242,7 +245,7 @@ impl Scan<'_> {
             settled.insert(process.process());
             let active = candidate.flags & xl_tracked_flags::XL_T_ACTIVE.0 != 0;
             if active && process.has(xl_flags::XL_F_TAKEN) {
-                if self.named.insert(process.record.cgroup_id) {
+                if self.proc_is_ours && self.named.insert(process.record.cgroup_id) {
                     append_cgroup(&process.record, self.shown_hierarchy, out);
                 }
                 append_record(process.record, candidate, out);
@@ -253,25 +256,38 @@ impl Scan<'_> {
 }
 
 /// The first bytes of the process's argv and how many there are, by any of its threads:
-/// a leader that left has none.
+/// a leader that left has none. A process may say that its argv lies anywhere in its
+/// memory, and make that as large as it likes: the rest is not read.
 fn read_cmdline(tgid: u32, kept_bytes: u64) -> io::Result<(Vec<u8>, u32)> {
     for task in fs::read_dir(format!("/proc/{tgid}/task"))? {
+        let task = task?.path();
+        let mut bytes = Vec::new();
+        let file = File::open(task.join("cmdline"));
         // A thread may end while it is looked at; another one has the same argv.
-        match File::open(task?.path().join("cmdline")).and_then(|file| first(file, kept_bytes)) {
-            Ok(read) if read.1 > 0 => return Ok(read),
+        match file.and_then(|file| file.take(kept_bytes).read_to_end(&mut bytes)) {
+            Ok(read) if read > 0 => {
+                let all = match read as u64 == kept_bytes {
+                    true => fs::read_to_string(task.join("stat")).ok(),
+                    false => None,
+                };
+                let all = all.and_then(|stat| args_bytes(&stat));
+                return Ok((bytes, all.unwrap_or(0).max(read as u32)));
+            }
             Ok(_) | Err(_) => {}
         }
     }
     Ok((Vec::new(), 0))
 }
 
-/// The first bytes, and how many there are in all, up to a bound.
-fn first(mut file: impl Read, kept_bytes: u64) -> io::Result<(Vec<u8>, u32)> {
-    let mut bytes = Vec::new();
-    file.by_ref().take(kept_bytes).read_to_end(&mut bytes)?;
-    let more = io::copy(&mut file.take(ARGS_COUNTED_BYTES), &mut io::sink())?;
-    let all = bytes.len() as u64 + more;
-    Ok((bytes, u32::try_from(all).unwrap_or(u32::MAX)))
+/// How long argv is, by the text of `/proc/PID/stat`: its last fields but two are where
+/// argv begins and ends, and comm may hold anything.
+fn args_bytes(stat: &str) -> Option<u32> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    // The first after comm is the third, state; these are 48 and 49.
+    let mut fields = fields.split_ascii_whitespace().skip(48 - 3);
+    let mut next = || fields.next()?.parse::<u64>().ok();
+    let (start, end) = (next()?, next()?);
+    Some(u32::try_from(end.checked_sub(start)?).unwrap_or(u32::MAX))
 }
 
 /// The name of the cgroup that a process was in, as the kernel side reports it for
@@ -324,12 +340,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_long_argv_the_first_bytes_are_kept_and_the_rest_is_counted() {
-        let args = vec![b'x'; 100_003];
-        let (bytes, all) = first(&args[..], 4099).expect("memory");
-        assert_eq!((bytes.len(), all), (4099, 100_003));
-        assert_eq!(first(&args[..97], 4099).expect("memory").1, 97);
-        let (bytes, all) = first(io::repeat(b'x'), 7).expect("memory");
-        assert_eq!((bytes.len(), u64::from(all)), (7, 7 + ARGS_COUNTED_BYTES));
+    fn of_a_long_argv_the_first_bytes_are_kept_and_all_are_counted() {
+        let long = "x".repeat(70_001);
+        let mut sleeper = std::process::Command::new("sh")
+            .args(["-c", "read x", &long])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .expect("sh");
+        let all = "sh -c read x ".len() as u32 + 70_001 + 1;
+        let found = loop {
+            // Before its exec it is what we are.
+            match read_cmdline(sleeper.id(), 4099) {
+                Ok((bytes, found)) if bytes.starts_with(b"sh\0") => break (bytes.len(), found),
+                _ => thread::sleep(Duration::from_millis(1)),
+            }
+        };
+        let few = read_cmdline(sleeper.id(), 1 << 20).map(|(bytes, all)| (bytes.len() as u32, all));
+        drop(sleeper.stdin.take());
+        sleeper.wait().expect("sh");
+        assert_eq!(found, (4099, all));
+        assert_eq!(few.expect("its argv"), (all, all));
+    }
+
+    #[test]
+    fn a_name_may_look_like_the_end_of_a_name() {
+        let fields: Vec<String> = (3..=52).map(|n: u32| n.to_string()).collect();
+        let stat = format!("7 (a) R 1 (b) {}", fields.join(" "));
+        assert_eq!(args_bytes(&stat), Some(1));
+        assert_eq!(args_bytes("7 (a) R 1"), None);
     }
 }
