@@ -174,6 +174,14 @@ pub struct View {
     pub verbose: bool,
 }
 
+impl View {
+    /// Whether anything but messages goes to a terminal or a pipe.
+    pub fn uses_stdout(&self) -> bool {
+        let rows = self.output.is_none() && !self.quiet;
+        rows || self.histogram || self.anatomy || self.top.is_some()
+    }
+}
+
 /// Where executions come from.
 #[derive(Debug, Clone)]
 pub enum Origin {

@@ -23,9 +23,10 @@ pub struct Files {
 }
 
 impl Files {
-    /// Standard output and error are in use, where they go to a file.
-    pub fn new() -> Files {
-        let standard = [regular(io::stdout()), regular(io::stderr())];
+    /// Standard error is in use, where it goes to a file; standard output may be.
+    pub fn new(uses_stdout: bool) -> Files {
+        let stdout = regular(io::stdout()).filter(|_| uses_stdout);
+        let standard = [stdout, regular(io::stderr())];
         Files {
             standard: standard.into_iter().flatten().collect(),
             ..Files::default()

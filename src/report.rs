@@ -138,9 +138,7 @@ impl Report {
 
     /// The same, found out without a row to write.
     pub fn look_for_reader(&mut self) {
-        let view = &self.view;
-        let figures = view.histogram || view.anatomy;
-        let awaited = view.output.is_none() && (!view.quiet || figures);
+        let awaited = self.view.output.is_none() && self.view.uses_stdout();
         self.closed |= awaited && output::reader_gone();
     }
 

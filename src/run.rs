@@ -97,7 +97,7 @@ fn replay(filter: &KernelFilter, paths: &[PathBuf], view: &View) -> Result<u8> {
         .iter()
         .map(|path| Replay::open(path))
         .collect::<Result<_>>()?;
-    let mut files = Files::new();
+    let mut files = Files::new(view.uses_stdout());
     paths.iter().try_for_each(|path| files.reads(path))?;
     for (source, path) in sources.iter().zip(paths) {
         check_cgroups(filter, &source.about().cgroup_mount, path)?;
@@ -193,7 +193,7 @@ fn trace(config: &LiveConfig, view: &View) -> Result<u8> {
         libbpf_rs::set_print(None);
     }
     let source = Live::open(config)?;
-    let mut files = Files::new();
+    let mut files = Files::new(view.uses_stdout());
     let mut report = Report::open(view, &mut files)?;
     let recording = open_recording(config, &source, files)?;
     source.warnings().iter().for_each(say);

@@ -78,6 +78,23 @@ fn a_file_is_not_written_twice_by_any_name() {
     );
 }
 
+/// Unless nothing else is.
+#[test]
+fn a_recording_may_go_to_standard_output() {
+    let Some(yard) = Yard::new("to-stdout") else {
+        return;
+    };
+    let dir = yard.scratch.path();
+    let args = ["-Q", "--record", "/dev/stdout", "-d", "1ms", "-c"];
+    let mut command = execlat(dir, &[&args[..], &[yard.cgroup.path()]].concat());
+    let file = File::create(dir.join("r.xl")).expect("a file");
+    let output = command.stdout(file).output().expect("execlat");
+    assert_eq!(shell_status(output.status), 0, "{output:?}");
+    let ran = run(dir, &["report", "r.xl"]);
+    assert_eq!(ran.status, 0, "{ran:?}");
+    assert!(ran.stderr.contains("; nothing lost"), "{ran:?}");
+}
+
 /// What was there stays until it is certain that the run begins.
 #[test]
 fn yesterdays_files_stay_if_the_run_cannot_begin() {

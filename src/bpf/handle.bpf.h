@@ -176,11 +176,11 @@ static __always_inline u32 wait_status(struct task_struct *task, struct task_str
 
 /*
  * An exec that fails when the old image is gone already has counted, but nobody is told
- * of it: the kernel kills the process. It ends as the image before.
+ * of it: bprm_execve() forces SIGSEGV on the process. It ends as the image before.
  */
 static __always_inline bool died_in_exec(const struct xl_tracked *entry, u32 exec_id, u32 status)
 {
-	return entry->exec_id + 1 == exec_id && (status & 0x7f);
+	return entry->exec_id + 1 == exec_id && (status & 0x7f) == SIGSEGV;
 }
 
 /*

@@ -44,6 +44,7 @@ enum bpf_map_type {
 #define SIGNAL_GROUP_EXIT 0x00000004
 #define PF_EXITING 0x00000004
 #define PF_KTHREAD 0x00200000
+#define SIGSEGV 11
 #define SIGCHLD 17
 #define SIG_IGN 1
 

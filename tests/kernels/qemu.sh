@@ -33,7 +33,7 @@ wrapper() {
 #!/bin/sh
 root=$(dirname "$(readlink -f "$0")")
 LD_LIBRARY_PATH=$(printf '%s:' "$root"/usr/lib/*-linux-gnu "$root"/lib/*-linux-gnu)
-export LD_LIBRARY_PATH
+export LD_LIBRARY_PATH="${LD_LIBRARY_PATH%:}"
 WRAPPER
     echo "exec \"\$root/usr/bin/$program\" \"\$@\""
 }
