@@ -4,7 +4,6 @@
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,13 +19,14 @@ use super::host::Facts;
 use super::perf::PerfBuffer;
 use super::scan::{EXEC_TRIES, Scan};
 use super::targets::Hierarchy;
-use super::{About, Alive, Batch, Ending, Source, iter, load, sys};
+use super::{About, Alive, Batch, Ending, Source, iter, load};
 use crate::config::Live as Config;
 use crate::doctor;
 use crate::loss::SourceLosses;
-use crate::skel::types::xl_counters;
 use crate::skel::{ExeclatSkel, ExeclatSkelBuilder};
 use crate::wire;
+
+mod losses;
 
 /// The buffers are read at least this often.
 pub const ROUND: Duration = Duration::from_millis(50);
@@ -220,7 +220,7 @@ impl Live {
 
     /// After a loss the table of open executions may hold what is long gone.
     fn look_after_loss(&mut self, batch: &mut Batch) {
-        let lost: u64 = self.bss().counters.iter().map(total).sum();
+        let lost = self.lost_so_far();
         let now_ns = monotonic_ns();
         if self.lists_all
             && lost != self.losses_seen
@@ -297,78 +297,6 @@ impl Source for Live {
     }
 }
 
-impl Live {
-    /// What the kernel side has counted.
-    fn count(&self) -> SourceLosses {
-        let counters = &self.bss().counters;
-        let sum = |field: fn(&xl_counters) -> u64| counters.iter().map(field).sum();
-        let buffer_full = (0u32..)
-            .zip(counters.iter().map(|c| c.output_failed))
-            .filter(|(_, lost)| *lost > 0)
-            .collect();
-        SourceLosses {
-            buffer_full,
-            table_full: sum(|c| c.table_full),
-            skipped: Vec::new(),
-            stale: sum(|c| c.stale),
-            cgroup_unknown: sum(|c| c.cgroup_unknown),
-            cgroup_names: sum(|c| c.names_failed),
-            malformed: 0,
-        }
-    }
-
-    fn skipped_since_live(&self) -> Vec<(String, u64)> {
-        let before = |name: &str| {
-            let known = self.skipped_before.iter().find(|(known, _)| known == name);
-            known.map_or(0, |(_, count)| *count)
-        };
-        let now = self.skipped_programs().into_iter();
-        now.map(|(name, count)| (before(&name), name, count))
-            .filter(|(before, _, count)| count > before)
-            .map(|(before, name, count)| (name, count - before))
-            .collect()
-    }
-
-    /// Programs that the kernel skipped, as it does where one is already running on
-    /// the CPU, and probes that it missed. Where there are copies, an event is lost if
-    /// all are skipped: no more often than any of them, and not where one stood in.
-    fn skipped_programs(&self) -> Vec<(String, u64)> {
-        let progs = &self.skel.progs;
-        let copied = [
-            ("exec", [&progs.tp_exec, &progs.tp_exec_2, &progs.tp_exec_3]),
-            ("fork", [&progs.tp_fork, &progs.tp_fork_2, &progs.tp_fork_3]),
-            ("exit", [&progs.tp_exit, &progs.tp_exit_2, &progs.tp_exit_3]),
-        ];
-        let stood_in = |name| match name {
-            "exec" => self.bss().counters.iter().map(|c| c.stood_in).sum(),
-            _ => 0,
-        };
-        let copied = copied.into_iter().filter_map(|(name, programs)| {
-            let misses = programs.map(|program| sys::recursion_misses(program.as_fd()).ok());
-            let first = misses[0]?.saturating_sub(stood_in(name));
-            Some((name, misses.into_iter().flatten().fold(first, u64::min)))
-        });
-        let once = [
-            ("signal", &progs.tp_signal),
-            ("free", &progs.tp_free),
-            ("execve", &progs.kp_execve),
-            ("finalize_exec", &progs.kp_finalize_exec),
-            ("do_exit", &progs.kp_do_exit),
-            ("disassociate_ctty", &progs.kp_disassociate_ctty),
-            ("acct_process", &progs.kp_acct_process),
-            ("taskstats_exit", &progs.kp_taskstats_exit),
-        ];
-        let once = once.into_iter().filter_map(|(name, program)| {
-            let misses = sys::recursion_misses(program.as_fd()).ok()?;
-            Some((name, misses))
-        });
-        let skipped = copied.chain(once).filter(|(_, misses)| *misses > 0);
-        let skipped = skipped.map(|(name, misses)| (name.to_owned(), misses));
-        let missed = self.attached.iter().flat_map(Attached::missed);
-        skipped.chain(missed).collect()
-    }
-}
-
 /// Our number in /proc; in another pid namespace's it is another, or none.
 fn proc_calls_us() -> Option<u32> {
     std::fs::read_link("/proc/self")
@@ -376,10 +304,6 @@ fn proc_calls_us() -> Option<u32> {
         .to_str()?
         .parse()
         .ok()
-}
-
-fn total(counters: &xl_counters) -> u64 {
-    counters.output_failed + counters.table_full + counters.stale
 }
 
 fn about(flavour: Flavour, shown: &Hierarchy, forks: bool) -> About {
