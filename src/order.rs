@@ -53,6 +53,7 @@ mod tests {
             seq: ts_ns as u32,
             ts_ns,
             unseen_exec: false,
+            taken_midway: false,
             kind: EventKind::Unmatched {
                 usage: Usage::default(),
                 maxrss_pages: 0,

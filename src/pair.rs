@@ -276,6 +276,9 @@ fn apply(process: &mut Process, event: Event, notes: &mut Notes, out: &mut Vec<E
     if event.unseen_exec {
         close_unseen(id, process, notes, out);
     }
+    if event.taken_midway {
+        process.open = None;
+    }
     process.next_seq = event.seq.saturating_add(1);
     process.last_ts_ns = ts_ns;
     match event.kind {

@@ -225,6 +225,7 @@ fn event(header: &xl_header, kind: EventKind) -> Record {
         seq: header.seq,
         ts_ns: header.ts_ns,
         unseen_exec: has(header, xl_flags::XL_F_UNSEEN_EXEC),
+        taken_midway: has(header, xl_flags::XL_F_TAKEN_MIDWAY),
         kind,
     })
 }

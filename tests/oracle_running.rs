@@ -46,12 +46,15 @@ fn running_before_the_start_by_name() {
 struct Group(Child);
 
 impl Group {
-    /// How many in a cgroup are called so.
-    fn called(&self, name: &str, cgroup: &Cgroup) -> usize {
+    /// How many in a cgroup sleep and are called so: a name alone may be that of an exec
+    /// which is under way.
+    fn asleep(&self, name: &str, cgroup: &Cgroup) -> usize {
         let pids = fs::read_to_string(cgroup.procs()).unwrap_or_default();
-        let comm = |pid: &str| fs::read_to_string(format!("/proc/{pid}/comm"));
-        let is_it = |pid: &&str| comm(pid).is_ok_and(|comm| comm.trim() == name);
-        pids.lines().filter(is_it).count()
+        let pids: HashSet<&str> = pids.lines().collect();
+        let stat = |pid: &str| fs::read_to_string(format!("/proc/{pid}/stat"));
+        let wanted = format!("({name}) S ");
+        let is_it = |pid: &&&str| stat(pid).is_ok_and(|stat| stat.contains(&wanted));
+        pids.iter().filter(is_it).count()
     }
 }
 
@@ -79,7 +82,7 @@ fn a_crowd_that_ran_before() {
         .expect("sh");
     // All have exec'd, not just begun.
     let began = Instant::now();
-    while crowd.called("sleep", &bed.cgroup) < sleepers {
+    while crowd.asleep("sleep", &bed.cgroup) < sleepers {
         assert!(began.elapsed() < PATIENCE, "they do not sleep");
         sleep(Duration::from_millis(50));
     }

@@ -48,6 +48,7 @@ impl History {
             seq: *seq,
             ts_ns: at_us * 1000,
             unseen_exec: false,
+            taken_midway: false,
             kind,
         });
         self

@@ -198,6 +198,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             seq,
             ts_ns,
             unseen_exec,
+            taken_midway: false,
             kind,
         }
     })

@@ -68,6 +68,11 @@ enum xl_flags {
 	XL_F_UNSEEN_EXEC = 64,
 	/* exit: too many threads were still ending; what they used is not known. */
 	XL_F_USAGE_UNKNOWN = 128,
+	/*
+	 * exec: it was under way when the process was taken in. What was told of the
+	 * process then, maybe without its argv, is this very image.
+	 */
+	XL_F_TAKEN_MIDWAY = 256,
 };
 
 struct xl_header {

@@ -42,7 +42,9 @@ static __always_inline bool note_exec(struct exec_scratch *scratch, struct xl_tr
 		}
 	}
 	/* The kernel may skip a probe; then what the process ran is not known. */
-	if (entry->exec_id + 1 != exec_id)
+	if (entry->exec_id == exec_id)
+		header->flags |= XL_F_TAKEN_MIDWAY;
+	else if (entry->exec_id + 1 != exec_id)
 		header->flags |= XL_F_UNSEEN_EXEC;
 	entry->exec_id = exec_id;
 	entry->flags = flags;

@@ -27,6 +27,7 @@ fn event(tgid: u32, seq: u32, ts_ns: u64, kind: EventKind) -> Event {
         seq,
         ts_ns,
         unseen_exec: false,
+        taken_midway: false,
         kind,
     }
 }
@@ -265,6 +266,27 @@ fn an_exec_that_the_kernel_skipped_makes_the_end_unknown() {
     same.unseen_exec = true;
     let (rows, _) = run(&[exec(1, 1, 10, "a\0"), same, exit(1, 3, 30, true)]);
     assert_eq!(rows, [(10, 10, End::Unknown, 0), (20, 30, EXIT7, 0)]);
+}
+
+/// Listed without its argv, maybe: its exec, which was not over, tells the rest.
+#[test]
+fn an_exec_that_was_under_way_when_its_process_was_taken_in_is_one() {
+    let running = || {
+        let mut running = exec(1, 1, 10, "");
+        let EventKind::Exec(image) = running.kind else {
+            unreachable!("an exec");
+        };
+        running.kind = EventKind::Running(image);
+        running
+    };
+    let mut midway = exec(1, 2, 20, "a\0");
+    midway.taken_midway = true;
+    let (rows, pair) = run(&[running(), midway, exit(1, 3, 30, true)]);
+    assert_eq!(rows, [(20, 30, EXIT7, 0)]);
+    assert_eq!(pair.unpaired(), Unpaired::default());
+    // The next one is another.
+    let (rows, _) = run(&[running(), exec(1, 2, 20, "a\0"), exit(1, 3, 30, true)]);
+    assert_eq!(rows.len(), 2);
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! The live kernel as a source: loads and attaches the kernel side, reads its
 //! buffers, and accounts for what it could not deliver.
 
-use std::cell::Cell;
 use std::collections::HashSet;
 use std::mem::MaybeUninit;
 use std::path::Path;
@@ -17,7 +16,7 @@ use super::attach::{self, Attached, Flavour};
 use super::engines::Engines;
 use super::host::Facts;
 use super::perf::PerfBuffer;
-use super::scan::{EXEC_TRIES, Scan};
+use super::scan::Scan;
 use super::targets::Hierarchy;
 use super::{About, Alive, Batch, Ending, Source, iter, load};
 use crate::config::Live as Config;
@@ -176,7 +175,6 @@ impl Live {
             shown_hierarchy,
             named: HashSet::new(),
             own_tgid,
-            tries: Cell::new(EXEC_TRIES),
             proc_is_ours: proc_calls_us() == Some(own_tgid),
         };
         if !config.filter.command {

@@ -2,12 +2,9 @@
 //! execs or ends meanwhile is theirs; the kernel side takes a process in only if
 //! it is still the one that was looked at here.
 
-use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use libbpf_rs::{Link, MapCore as _, MapFlags, MapMut};
@@ -24,9 +21,6 @@ use crate::wire;
 /// Descendants may fork while they are looked for; a tree that outruns this many
 /// passes is followed by its forks alone.
 const PASSES_MAX: usize = 16;
-/// How often in all, a millisecond apart, an empty argv is asked for again. Some are
-/// empty for good, and meanwhile nobody reads the buffers.
-pub const EXEC_TRIES: u32 = 20;
 /// So much of an argv is looked at for the name, whatever is kept.
 const NAME_BYTES: u64 = 4096;
 
@@ -48,8 +42,6 @@ pub struct Scan<'a> {
     pub named: HashSet<u64>,
     /// execlat itself.
     pub own_tgid: u32,
-    /// How often an empty argv may still be asked for again.
-    pub tries: Cell<u32>,
     /// /proc calls processes by the numbers that the kernel side has for them.
     pub proc_is_ours: bool,
 }
@@ -189,17 +181,8 @@ impl Scan<'_> {
         }
         let tgid = candidate.listed.record.header.tgid;
         let kept = u64::from(self.args_bytes).max(NAME_BYTES);
-        let read = loop {
-            match read_cmdline(tgid, kept) {
-                // Empty while the kernel lays out a new image: its exec is seen already.
-                Ok((_, 0)) if self.tries.get() > 0 => {
-                    self.tries.set(self.tries.get() - 1);
-                    thread::sleep(Duration::from_millis(1));
-                }
-                read => break read,
-            }
-        };
-        match read {
+        // Empty while the kernel lays out a new image: its exec will tell.
+        match read_cmdline(tgid, kept) {
             Ok((bytes, true_bytes)) => {
                 candidate.true_bytes = true_bytes;
                 candidate.args = bytes;
@@ -352,7 +335,7 @@ mod tests {
             // Before its exec it is what we are.
             match read_cmdline(sleeper.id(), 4099) {
                 Ok((bytes, found)) if bytes.starts_with(b"sh\0") => break (bytes.len(), found),
-                _ => thread::sleep(Duration::from_millis(1)),
+                _ => std::thread::sleep(std::time::Duration::from_millis(1)),
             }
         };
         let few = read_cmdline(sleeper.id(), 1 << 20).map(|(bytes, all)| (bytes.len() as u32, all));
