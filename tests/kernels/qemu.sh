@@ -47,15 +47,15 @@ unpack() {
     packages >"$scratch/packages" || die "$package is in no package index: run apt-get update"
     [ -s "$scratch/packages" ] || die "$package is installed, but $program is not there"
     say "unpacking $package and what it needs: $(tr '\n' ' ' <"$scratch/packages")"
-    mkdir "$scratch/debs" "$scratch/root"
+    mkdir "$scratch/debs" "$scratch/tree"
     # The user _apt, whom apt would download as, cannot write below a home folder.
     (cd "$scratch/debs" && xargs apt-get -qq -o APT::Sandbox::User=root download) \
         <"$scratch/packages" >&2
-    for deb in "$scratch"/debs/*.deb; do dpkg-deb -x "$deb" "$scratch/root"; done
-    wrapper >"$scratch/root/run"
-    chmod +x "$scratch/root/run"
+    for deb in "$scratch"/debs/*.deb; do dpkg-deb -x "$deb" "$scratch/tree"; done
+    wrapper >"$scratch/tree/run"
+    chmod +x "$scratch/tree/run"
     rm -rf -- "$1"
-    mv "$scratch/root" "$1"
+    mv "$scratch/tree" "$1"
 }
 
 works() { [ -x "$1/run" ] && "$1/run" --version >/dev/null 2>&1; }
