@@ -141,6 +141,20 @@ impl Iterator for Records<'_, '_> {
     }
 }
 
+/// The names of cgroups in a batch; what else is in it is not decoded.
+pub fn cgroups(batch: &[u8]) -> impl Iterator<Item = CgroupName> {
+    let mut rest = batch;
+    let records = std::iter::from_fn(move || {
+        let (record, others) = rest.split_at(record_length(rest)?);
+        rest = others;
+        Some(record)
+    });
+    let kind = |record: &&[u8]| copy::<xl_header>(record).map(|header| header.kind);
+    records
+        .filter(move |record| kind(record) == Ok(xl_kind::XL_CGROUP.0 as u16))
+        .filter_map(|record| cgroup(record).ok())
+}
+
 /// Drops the records that are later than `last_ns`.
 pub fn retain_until(batch: &mut Vec<u8>, last_ns: u64) {
     let (mut from, mut to) = (0, 0);

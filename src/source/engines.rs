@@ -22,7 +22,7 @@ use crate::container;
 use crate::engine;
 use crate::event::Image;
 use crate::runtime;
-use crate::wire::{Record, Records, Spare};
+use crate::wire::{self, Record, Records, Spare};
 
 /// Containers that are remembered as met; then all are looked up once more. Of names,
 /// twice as many are kept.
@@ -84,21 +84,17 @@ impl Engines {
     }
 
     /// Adds the names of the containers that a batch meets for the first time. It reads
-    /// the records twice more than the pipeline does: only where names are shown. A name
+    /// the records once more than the pipeline does: only where names are shown. A name
     /// of a cgroup may come after what ran in it, from another CPU.
     pub fn name_all(&mut self, batch: &mut Batch) {
-        let mut spare = Spare::default();
-        for record in Records::new(&batch.bytes, &mut spare) {
-            let Ok(Record::Cgroup(cgroup)) = record else {
-                continue;
-            };
+        for cgroup in wire::cgroups(&batch.bytes) {
             let place = container::place(cgroup.path.as_bytes());
             self.note_cgroup(cgroup.id, place.container.is_some());
             batch
                 .names
                 .extend(place.container.and_then(|id| self.meet(&id, None)));
         }
-        for record in Records::new(&batch.bytes, &mut spare) {
+        for record in Records::new(&batch.bytes, &mut Spare::default()) {
             if let Ok(Record::Event(event)) = record
                 && let Some(image) = event.image()
             {

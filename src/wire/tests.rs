@@ -133,6 +133,12 @@ fn cgroup_names_come_leaf_first() {
     assert_eq!(name(&out).path, "/top/middle/leaf");
     assert_eq!(name(&out).id, 5);
     assert_eq!(name(&root).path, "/");
+    // Among others, up to what is cut off.
+    let exec = exec_record(0, b"runc\0", 5);
+    let cut = &root[..root.len() - 1];
+    let batch = [&exec[..], &out, &exec, cut].concat();
+    let found: Vec<String> = cgroups(&batch).map(|cgroup| cgroup.path).collect();
+    assert_eq!(found, ["/top/middle/leaf"]);
 }
 
 #[test]
