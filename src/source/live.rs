@@ -55,8 +55,9 @@ pub struct Live {
     perf: PerfBuffer,
     engines: Option<Engines>,
     skel: ExeclatSkel<'static>,
-    /// Records of what ran already, for the first batch.
-    running: Vec<u8>,
+    /// Records for the next batch: of what ran already, and what was read while processes
+    /// were listed.
+    waiting: Vec<u8>,
     malformed: u64,
     losses_seen: u64,
     looked_ns: u64,
@@ -114,7 +115,7 @@ impl Live {
             .attach()
             .context("failed to attach the iterator")?;
         // The iterator also tells who we are in the initial pid namespace, and more.
-        iter::list(&scan_link)?;
+        iter::list(&scan_link, &mut || Ok(()))?;
         let told = skel.maps.bss_data.as_deref();
         let tells_status = told.is_some_and(|bss| bss.tells_status != 0);
         let progs = &skel.progs;
@@ -131,7 +132,7 @@ impl Live {
             perf,
             engines: config.names.then(|| Engines::new(Path::new("/"))),
             skel,
-            running: Vec::new(),
+            waiting: Vec::new(),
             malformed: 0,
             warnings: doctor::warnings(&checks).collect(),
             lists_all: !facts.pid_namespace,
@@ -166,6 +167,7 @@ impl Live {
         let own_tgid = self.bss().own_tgid;
         let bss = self.skel.maps.bss_data.as_deref_mut();
         let bss = bss.context("the BPF object has no .bss")?;
+        let (perf, malformed) = (&mut self.perf, &mut self.malformed);
         let mut scan = Scan {
             link: &self.scan_link,
             wanted: &self.skel.maps.wanted,
@@ -176,9 +178,10 @@ impl Live {
             named: HashSet::new(),
             own_tgid,
             proc_is_ours: proc_calls_us() == Some(own_tgid),
+            drain: &mut |out| drain(perf, malformed, out),
         };
         if !config.filter.command {
-            scan.run(&mut self.running)?;
+            scan.run(&mut self.waiting)?;
         }
         bss.scan_over = 1;
         Ok(())
@@ -192,18 +195,19 @@ impl Live {
         }
     }
 
-    fn look(&self) -> Result<Alive> {
+    fn look(&mut self) -> Result<Alive> {
         let seen_ns = monotonic_ns();
-        Ok(iter::alive(&iter::list(&self.scan_link)?, seen_ns))
+        let (perf, malformed, waiting) = (&mut self.perf, &mut self.malformed, &mut self.waiting);
+        let listed = iter::list(&self.scan_link, &mut || drain(perf, malformed, waiting))?;
+        Ok(iter::alive(&listed, seen_ns))
     }
 
     /// Reads all buffers; the horizon is from before, so that what is later than it
     /// may be missing, and nothing else.
     fn read(&mut self, batch: &mut Batch) -> Result<()> {
         let now_ns = monotonic_ns();
-        batch.bytes.append(&mut self.running);
-        let malformed = self.perf.consume(&mut batch.bytes);
-        self.malformed += malformed.context("failed to read the perf buffer")?;
+        batch.bytes.append(&mut self.waiting);
+        drain(&mut self.perf, &mut self.malformed, &mut batch.bytes)?;
         if let Some(engines) = &mut self.engines {
             engines.name_all(batch);
         }
@@ -244,7 +248,7 @@ impl Source for Live {
 
     fn next(&mut self, batch: &mut Batch) -> Result<bool> {
         batch.clear();
-        if self.running.is_empty() {
+        if self.waiting.is_empty() {
             let timeout = Timespec {
                 tv_sec: 0,
                 tv_nsec: ROUND.subsec_nanos().into(),
@@ -293,6 +297,15 @@ impl Source for Live {
         losses.skipped.clone_from(&self.skipped);
         losses
     }
+}
+
+/// Moves what waits in the buffers to `out`.
+fn drain(perf: &mut PerfBuffer, malformed: &mut u64, out: &mut Vec<u8>) -> Result<()> {
+    let found = perf
+        .consume(out)
+        .context("failed to read the perf buffer")?;
+    *malformed += found;
+    Ok(())
 }
 
 /// Our number in /proc; in another pid namespace's it is another, or none.

@@ -44,6 +44,8 @@ pub struct Scan<'a> {
     pub own_tgid: u32,
     /// /proc calls processes by the numbers that the kernel side has for them.
     pub proc_is_ours: bool,
+    /// Reads the perf buffers, which fill up meanwhile.
+    pub drain: &'a mut dyn FnMut(&mut Vec<u8>) -> Result<()>,
 }
 
 /// Somebody to take in.
@@ -64,11 +66,11 @@ impl Scan<'_> {
         let mut settled: HashSet<ProcessId> = HashSet::new();
         let mut flags_of: HashMap<u32, u32> = HashMap::new();
         for pass in 0..PASSES_MAX {
-            let listed = list(self.link)?;
+            let listed = list(self.link, &mut || (self.drain)(out))?;
             if pass == 0 {
                 self.check_pids(&listed)?;
             }
-            let candidates = self.choose(listed, &settled, &mut flags_of);
+            let candidates = self.choose(listed, &settled, &mut flags_of, out)?;
             if candidates.is_empty() {
                 break;
             }
@@ -91,11 +93,12 @@ impl Scan<'_> {
 
     /// Who matches, or descends from one that does, and is not settled yet.
     fn choose(
-        &self,
+        &mut self,
         listed: Vec<Listed>,
         settled: &HashSet<ProcessId>,
         flags_of: &mut HashMap<u32, u32>,
-    ) -> Vec<Candidate> {
+        out: &mut Vec<u8>,
+    ) -> Result<Vec<Candidate>> {
         let inherited = xl_tracked_flags::XL_T_SCOPE.0 | xl_tracked_flags::XL_T_FOLLOW.0;
         let mut candidates = Vec::new();
         let mut rest = listed;
@@ -118,6 +121,7 @@ impl Scan<'_> {
                 }
                 match self.candidate(process, flags) {
                     Ok(candidate) => {
+                        (self.drain)(out)?;
                         flags_of.insert(candidate.listed.record.header.tgid, candidate.flags);
                         candidates.push(candidate);
                     }
@@ -125,7 +129,7 @@ impl Scan<'_> {
                 }
             }
             if undecided.len() == before || undecided.is_empty() {
-                return candidates;
+                return Ok(candidates);
             }
             rest = undecided;
         }
@@ -213,7 +217,7 @@ impl Scan<'_> {
                 .with_context(context)?;
         }
         (self.set_commit)(true);
-        let taken = list(self.link);
+        let taken = list(self.link, &mut || (self.drain)(out));
         (self.set_commit)(false);
         for candidate in some {
             let key = candidate.listed.record.header.tgid.to_ne_bytes();
