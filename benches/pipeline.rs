@@ -261,7 +261,7 @@ fn steps(c: &mut Criterion) {
             b.iter_batched(|| events.clone(), through, BatchSize::LargeInput);
         });
         let executions = executions(&batches);
-        let cgroup = Cgroup::new("/garden/0f2a5c1d".into());
+        let cgroup = Cgroup::new("/garden/0f2a5c1d".into(), false);
         group.bench_function(format!("labels/{name}"), |b| {
             b.iter(|| {
                 for execution in &executions {
@@ -284,7 +284,7 @@ fn steps(c: &mut Criterion) {
 
 fn sinks(c: &mut Criterion) {
     let executions = executions(&batches(RUNC));
-    let cgroup = Cgroup::new("/garden/0f2a5c1d".into());
+    let cgroup = Cgroup::new("/garden/0f2a5c1d".into(), false);
     let labels = Labels::new(&executions[0], Some(&cgroup));
     let mut group = c.benchmark_group("sink");
     group.throughput(Throughput::Elements(ALL)).sample_size(20);

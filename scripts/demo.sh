@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The main job on real input: a busybox container goes through real runc
-# actions, in a cgroup of its own, under `execlat --cgroup … --comm runc
-# --histogram`. Nothing is left behind, and nothing outside that cgroup and one
-# directory in /tmp is touched. Exits with execlat's status.
+# The main job on real input, as on a Garden worker: busybox containers below a cgroup
+# `garden` go through real runc actions, called from a cgroup of the caller's own, under
+# `execlat --cgroup …/garden --comm runc --histogram`. Nothing is left behind, and nothing
+# outside one cgroup and one directory in /tmp is touched. Exits with execlat's status.
 #
 # usage: demo.sh [EXECLAT]
 #
@@ -37,13 +37,10 @@ actions=
 tracer=
 shown=0
 
-# Every directory of a mounted cgroup hierarchy that is ours.
+# Every directory of a mounted cgroup hierarchy that is ours, the inner ones first.
 our_cgroups() {
 	awk '$3 ~ /^cgroup2?$/ { print $2 }' /proc/mounts | while read -r root; do
-		# The container's and the runner's first, then the one around them.
-		for dir in "$root/$name"/*/ "$root/$name"; do
-			[ ! -d "$dir" ] || echo "$dir"
-		done
+		find "$root/$name" -depth -type d 2>/dev/null || true
 	done
 }
 
@@ -102,16 +99,17 @@ trap 'exit 143' TERM
 
 # A directory in the first hierarchy that lets us in: v2, else any of v1.
 make_cgroup() {
-	local root
+	local root dir
 	for root in $(awk '$3 == "cgroup2" { print $2 }' /proc/mounts) \
 		$(awk '$3 == "cgroup" { print $2 }' /proc/mounts); do
-		if mkdir "$root/$name" "$root/$name/runner" 2>/dev/null; then
+		dir=$root/$name
+		if mkdir "$dir" "$dir/gdn.service" "$dir/garden" 2>/dev/null; then
 			# shellcheck disable=SC2016 # $$ and $1 are that shell's
-			if sh -c 'echo $$ >"$1/runner/cgroup.procs"' - "$root/$name" 2>/dev/null; then
-				cgroup=$root/$name
+			if sh -c 'echo $$ >"$1/gdn.service/cgroup.procs"' - "$dir" 2>/dev/null; then
+				cgroup=$dir
 				return
 			fi
-			rmdir "$root/$name/runner" "$root/$name"
+			rmdir "$dir/garden" "$dir/gdn.service" "$dir"
 		fi
 	done
 	fail 'found no cgroup hierarchy that a directory can be made in (see /proc/mounts)'
@@ -133,7 +131,7 @@ act() {
 # What a container engine and its operator do in a few minutes.
 run_actions() {
 	set -e
-	echo "$BASHPID" >"$cgroup/runner/cgroup.procs"
+	echo "$BASHPID" >"$cgroup/gdn.service/cgroup.procs"
 	cd "$tmp"
 	act 7 run --bundle hello hello
 	act 0 create --bundle box --pid-file pid box
@@ -161,13 +159,14 @@ tmp=$(mktemp -d "${TMPDIR:-/tmp}/execlat.XXXXXX")
 name=$(basename "$tmp")
 make_cgroup
 bundle=$here/tests/runtimes/bundle.sh
-"$bundle" -r "$tmp/rootfs" "$tmp/hello" "/$name/hello" sh -c 'sleep 0.2; exit 7'
-"$bundle" -r "$tmp/rootfs" "$tmp/box" "/$name/box" sleep 1000
+"$bundle" -r "$tmp/rootfs" "$tmp/hello" "/$name/garden/hello" sh -c 'sleep 0.2; exit 7'
+"$bundle" -r "$tmp/rootfs" "$tmp/box" "/$name/garden/box" sleep 1000
 
-say "execlat --cgroup $cgroup --comm runc --histogram"
+say "the caller is in $cgroup/gdn.service, its containers are below $cgroup/garden"
+say "execlat --cgroup $cgroup/garden --comm runc --histogram"
 : >"$tmp/err"
 # A shell starts what runs in the background with these ignored.
-env --default-signal=INT,QUIT "$execlat" -v --cgroup "$cgroup" --comm runc --histogram \
+env --default-signal=INT,QUIT "$execlat" -v --cgroup "$cgroup/garden" --comm runc --histogram \
 	2>"$tmp/err" &
 tracer=$!
 end=$((SECONDS + settle_s))

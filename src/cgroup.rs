@@ -13,11 +13,13 @@ pub struct Cgroup {
     pub container: Option<String>,
     /// The pod of that container; printable.
     pub pod: Option<String>,
+    /// Levels above, or a part of a name, are missing: it may be anywhere.
+    pub truncated: bool,
 }
 
 impl Cgroup {
     /// Reads the path, as `/proc/PID/cgroup` has it.
-    pub fn new(path: String) -> Cgroup {
+    pub fn new(path: String, truncated: bool) -> Cgroup {
         let place = container::place(path.as_bytes());
         // A cgroup's name is chosen by whoever may make cgroups.
         let shown = |text: std::borrow::Cow<'_, str>| printable(text.as_bytes());
@@ -25,6 +27,13 @@ impl Cgroup {
             container: place.container.map(shown),
             pod: place.pod.map(shown),
             path,
+            truncated,
         }
+    }
+
+    /// Whether it is known to be outside of any container: who is there can be believed to
+    /// speak for the host.
+    pub fn is_hosts(&self) -> bool {
+        self.container.is_none() && !self.truncated
     }
 }

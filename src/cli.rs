@@ -93,12 +93,18 @@ struct ReportArgs {
 #[derive(Args)]
 #[command(next_help_heading = "Filters")]
 struct FilterArgs {
-    /// Only in this cgroup or below it (v2 or v1)
+    /// Only in or for this cgroup, and those below it
     ///
-    /// Repeatable, as are --comm, --pid and --uid: any of those named will do.
+    /// A runtime runs in its caller's cgroup, not in its container's: `runc exec web`
+    /// matches if the container is below DIR, wherever it was called from. DIR is of
+    /// version 2 or 1. Repeatable, as are --comm, --pid and --uid: an execution matches
+    /// if any value matches.
     #[arg(short, long, value_name = "DIR")]
     cgroup: Vec<PathBuf>,
-    /// With --cgroup: not what is below
+    /// With --cgroup: only what executes there, not what runtimes do from elsewhere
+    #[arg(long, requires = "cgroup", hide_short_help = true)]
+    cgroup_strict: bool,
+    /// With --cgroup: only what executes in DIR itself
     #[arg(long, requires = "cgroup")]
     cgroup_exact: bool,
     /// Only programs with this comm or base name of argv[0]

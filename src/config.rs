@@ -17,6 +17,8 @@ pub struct KernelFilter {
     pub cgroups: Vec<PathBuf>,
     /// Only these, not what is below.
     pub cgroup_exact: bool,
+    /// Only what executes in them, not what runtimes do to their containers from outside.
+    pub cgroup_strict: bool,
     /// Names of programs, 1 to 63 bytes each; none means any.
     pub names: Vec<Vec<u8>>,
     /// Real user ids; none means any.
@@ -29,12 +31,19 @@ pub struct KernelFilter {
     pub command: bool,
     /// Also what a matched one forks, up to its first other program.
     pub anatomy: bool,
+    /// Also where runtimes put their containers.
+    pub runtimes: bool,
 }
 
 impl KernelFilter {
     /// Whether only some trees of processes are meant.
     pub fn scoped(&self) -> bool {
         self.command || !self.pids.is_empty()
+    }
+
+    /// Whether what runtimes do to containers is meant, wherever they run.
+    pub fn from_outside(&self) -> bool {
+        !self.cgroups.is_empty() && !self.cgroup_exact && !self.cgroup_strict
     }
 
     /// Whether everything is meant.

@@ -12,6 +12,8 @@ pub struct Place<'a> {
     /// The innermost container's id or name. A monitor's cgroup (conmon's, LXC's,
     /// nspawn's supervisor) is not the container.
     pub container: Option<Cow<'a, str>>,
+    /// The path up to that container's own cgroup, with it.
+    pub cgroup: &'a [u8],
     /// The Kubernetes pod's uid, with dashes, or the id of podman's pod.
     pub pod: Option<Cow<'a, str>>,
     /// Whose naming it is: `docker`, `containerd`, `cri-o`, `podman`, `garden`, `lxc`,
@@ -34,6 +36,7 @@ pub fn place(path: &[u8]) -> Place<'_> {
                 && let Some((container, engine)) = container(above, name, inside)
             {
                 place.container = Some(container);
+                place.cgroup = rest;
                 place.engine = engine;
             }
             if place.pod.is_none() {

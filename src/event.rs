@@ -119,6 +119,9 @@ pub struct Image {
     pub argv: Argv,
     /// Id of its cgroup in the hierarchy that is shown; 0 if unknown.
     pub cgroup_id: u64,
+    /// It is outside the cgroups asked for: it counts only if it is a runtime's, and about
+    /// a container inside.
+    pub elsewhere: bool,
     /// What the process had used before.
     pub usage: Usage,
     /// The most that earlier images of the process had resident, in pages.
@@ -133,6 +136,33 @@ impl Image {
     }
 }
 
+/// Where the kernel saw a process that a runtime moved, or started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Id of its cgroup in the hierarchy that is shown; 0 if it was seen in another one.
+    pub cgroup_id: u64,
+    /// Inside the cgroups asked for, in whichever hierarchy.
+    pub inside: bool,
+}
+
+impl Place {
+    /// This place, and where the same container was seen before: a runtime enters each
+    /// hierarchy by itself, and one inside is enough.
+    pub fn and(self, before: Option<Place>) -> Place {
+        let Some(before) = before else {
+            return self;
+        };
+        let better = self.cgroup_id != 0 && (self.inside || !before.inside);
+        Place {
+            cgroup_id: match better || before.cgroup_id == 0 {
+                true => self.cgroup_id,
+                false => before.cgroup_id,
+            },
+            inside: self.inside || before.inside,
+        }
+    }
+}
+
 /// A step in a process's life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventKind {
@@ -144,15 +174,26 @@ pub enum EventKind {
         usage: Usage,
         /// The most that its images up to then had resident, in pages.
         maxrss_pages: u64,
+        /// Where it is, if a runtime forked it.
+        place: Option<Place>,
     },
     /// It was running when tracing began, and matches.
     Running(Box<Image>),
-    /// It has been made; told for what runtimes fork, where a start's anatomy is asked for.
+    /// It has been made; told for what runtimes fork.
     Fork {
         /// Who made it: with `CLONE_PARENT` this is not the parent that it has.
         by: ProcessId,
         /// Of that one's forks: 1, 2, 3, …; a gap is a loss.
         nth: u32,
+        /// Where it was cloned into, if that is another cgroup than its parent's.
+        place: Option<Place>,
+    },
+    /// It was moved to another cgroup. Has no place in the process's sequence.
+    Attach {
+        /// Who moved it.
+        by: ProcessId,
+        /// Where to.
+        place: Place,
     },
     /// Its last thread has ended.
     Exit {
@@ -172,7 +213,7 @@ pub enum EventKind {
 pub struct Event {
     /// Whose.
     pub process: ProcessId,
-    /// 1, 2, 3, … within the process.
+    /// 1, 2, 3, … within the process; 0 of an attach, which is in no sequence.
     pub seq: u32,
     /// When, `CLOCK_MONOTONIC` nanoseconds.
     pub ts_ns: u64,
@@ -190,7 +231,10 @@ impl Event {
     pub fn image(&self) -> Option<&Image> {
         match &self.kind {
             EventKind::Exec(image) | EventKind::Running(image) => Some(image),
-            EventKind::Unmatched { .. } | EventKind::Fork { .. } | EventKind::Exit { .. } => None,
+            EventKind::Unmatched { .. }
+            | EventKind::Fork { .. }
+            | EventKind::Attach { .. }
+            | EventKind::Exit { .. } => None,
         }
     }
 }
@@ -293,6 +337,11 @@ pub struct Execution {
     pub used: Option<Usage>,
     /// Peak of resident memory in pages; see [`Self::maxrss_known`].
     pub maxrss_pages: Option<u64>,
+    /// Where it, or a process that it started, has put a process: of a runtime, that is
+    /// its container's cgroup.
+    pub place: Option<Place>,
+    /// The runtime whose work this is a part of, as its `init` is.
+    pub part_of: Option<ProcessId>,
 }
 
 impl Execution {

@@ -70,6 +70,17 @@ pub struct Selection {
     in_scope: HashMap<u32, Option<u64>>,
 }
 
+/// The filter that an execution does not pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Miss {
+    /// Another tree of processes.
+    Scope,
+    /// Another user.
+    Uid,
+    /// Another name.
+    Name,
+}
+
 impl Selection {
     /// `mount` is where the recorded hierarchy was mounted.
     pub fn new(filter: &KernelFilter, mount: &str) -> Selection {
@@ -99,22 +110,42 @@ impl Selection {
         }
     }
 
-    /// Whether the execution is meant; `cgroup` is its cgroup's path, if known.
-    pub fn passes(&self, execution: &Execution, cgroup: Option<&str>) -> bool {
-        self.passes_image(execution.process.tgid, &execution.image, cgroup)
+    /// Whether the execution is meant, but for its cgroup.
+    pub fn passes(&self, execution: &Execution) -> bool {
+        self.misses(execution.process.tgid, &execution.image)
+            .is_none()
     }
 
-    /// The same of an image in a process.
-    pub fn passes_image(&self, tgid: u32, image: &Image, cgroup: Option<&str>) -> bool {
+    /// Why an image in a process is not meant; its cgroup is not looked at.
+    pub fn misses(&self, tgid: u32, image: &Image) -> Option<Miss> {
         let filter = &self.filter;
-        if filter.scoped() && !self.in_scope.contains_key(&tgid) {
-            return false;
-        }
         let argv0 = image.argv.first();
-        (filter.uids.is_empty() || filter.uids.contains(&image.uid))
-            && (filter.names.is_empty() || name_matches(&filter.names, &image.comm, argv0))
-            && (self.cgroups.is_empty()
-                || cgroup.is_some_and(|path| self.cgroups.iter().any(|c| self.is_in(path, c))))
+        if filter.scoped() && !self.in_scope.contains_key(&tgid) {
+            Some(Miss::Scope)
+        } else if !filter.uids.is_empty() && !filter.uids.contains(&image.uid) {
+            Some(Miss::Uid)
+        } else if !filter.names.is_empty() && !name_matches(&filter.names, &image.comm, argv0) {
+            Some(Miss::Name)
+        } else {
+            None
+        }
+    }
+
+    /// Whether only some cgroups are meant.
+    pub fn asks_cgroups(&self) -> bool {
+        !self.cgroups.is_empty()
+    }
+
+    /// Whether only what ran in these cgroups is meant.
+    pub fn strict(&self) -> bool {
+        self.filter.cgroup_strict || self.filter.cgroup_exact
+    }
+
+    /// Whether the cgroup with this path is meant; one that is not known is not, if only
+    /// some are.
+    pub fn holds(&self, cgroup: Option<&str>) -> bool {
+        !self.asks_cgroups()
+            || cgroup.is_some_and(|path| self.cgroups.iter().any(|c| self.is_in(path, c)))
     }
 
     fn is_in(&self, path: &str, asked: &str) -> bool {
@@ -162,6 +193,8 @@ mod tests {
             reexecs: 0,
             used: None,
             maxrss_pages: None,
+            place: None,
+            part_of: None,
         }
     }
 
@@ -220,8 +253,7 @@ mod tests {
             ..KernelFilter::default()
         };
         let passes = |path, exact, cgroup| {
-            Selection::new(&filter(path, exact), "/sys/fs/cgroup")
-                .passes(&execution(b"x\0", 0), cgroup)
+            Selection::new(&filter(path, exact), "/sys/fs/cgroup").holds(cgroup)
         };
         assert!(passes("/sys/fs/cgroup/garden", false, Some("/garden/a")));
         assert!(passes("/garden/", false, Some("/garden")));
@@ -241,20 +273,20 @@ mod tests {
         let mut grandchild = execution(b"x\0", 0);
         grandchild.process.tgid = 8;
         grandchild.image.ppid = 7;
-        assert!(!selection.passes(&grandchild, None));
+        assert!(!selection.passes(&grandchild));
         let process = |tgid, start_ns| ProcessId { tgid, start_ns };
         selection.note_exec(process(7, 70), 3);
         selection.note_exec(process(8, 80), 7);
         // It ends before its parent does.
-        assert!(selection.passes(&grandchild, None));
-        assert!(selection.passes(&execution(b"x\0", 0), None));
+        assert!(selection.passes(&grandchild));
+        assert!(selection.passes(&execution(b"x\0", 0)));
         // It execs once more, when its parent is no member any longer.
         selection.note_exec(process(7, 71), 1);
         selection.note_exec(process(8, 80), 1);
-        assert!(selection.passes(&grandchild, None));
+        assert!(selection.passes(&grandchild));
         // Another process has its number.
         selection.note_exec(process(8, 81), 1);
-        assert!(!selection.passes(&grandchild, None));
+        assert!(!selection.passes(&grandchild));
     }
 
     #[test]
@@ -265,8 +297,8 @@ mod tests {
         };
         let mut cut = execution(b"/usr/sbin/my", 0);
         cut.image.argv.true_bytes = 40;
-        assert!(!Selection::new(&filter("my"), "").passes(&cut, None));
+        assert!(!Selection::new(&filter("my"), "").passes(&cut));
         cut.image.argv.true_bytes = 12;
-        assert!(Selection::new(&filter("my"), "").passes(&cut, None));
+        assert!(Selection::new(&filter("my"), "").passes(&cut));
     }
 }

@@ -48,8 +48,10 @@ pub struct Labels<'a> {
     pub name: Option<&'a str>,
     /// The pod of that container.
     pub pod: Option<Cow<'a, str>>,
-    /// Path of its cgroup in the hierarchy that is shown.
+    /// Path of the cgroup that it ran in, in the hierarchy that is shown.
     pub cgroup: Option<&'a str>,
+    /// Of a runtime's execution, that of the container that it is about.
+    pub container_cgroup: Option<String>,
     /// It lasts as long as its payload: its time is no latency.
     pub lasting: bool,
 }
@@ -67,6 +69,7 @@ impl<'a> Labels<'a> {
             name: None,
             pod: cgroup.and_then(|c| c.pod.as_deref()).map(Cow::Borrowed),
             cgroup: cgroup.map(|c| c.path.as_str()),
+            container_cgroup: None,
             lasting: false,
         };
         match runtime::parse(image.argv.args(), !image.argv.whole(), image.comm()) {
@@ -150,6 +153,8 @@ mod tests {
             reexecs: 0,
             used: None,
             maxrss_pages: None,
+            place: None,
+            part_of: None,
         }
     }
 
@@ -167,7 +172,7 @@ mod tests {
     #[test]
     fn others_by_their_name_made_printable() {
         let other = execution(b"x\0");
-        let cgroup = Cgroup::new("/user.slice".into());
+        let cgroup = Cgroup::new("/user.slice".into(), false);
         let labels = Labels::new(&other, Some(&cgroup));
         assert_eq!(labels.group(Key::Action, &other), "6\\x1b");
         assert_eq!(labels.group(Key::Container, &other), "-");

@@ -25,6 +25,9 @@ pub struct SourceLosses {
     /// Records in the buffers whose length cannot be.
     #[serde(default)]
     pub malformed: u64,
+    /// Containers whose place could not be read from disk in time.
+    #[serde(default)]
+    pub places_unread: u64,
 }
 
 impl SourceLosses {
@@ -37,6 +40,7 @@ impl SourceLosses {
         self.cgroup_unknown = self.cgroup_unknown.saturating_add(other.cgroup_unknown);
         self.cgroup_names = self.cgroup_names.saturating_add(other.cgroup_names);
         self.malformed = self.malformed.saturating_add(other.malformed);
+        self.places_unread = self.places_unread.saturating_add(other.places_unread);
     }
 }
 
@@ -60,6 +64,8 @@ pub struct Losses {
     pub cgroup_unknown: u64,
     /// Cgroup names that found the buffer full.
     pub cgroup_names: u64,
+    /// Containers whose place could not be read from disk in time.
+    pub places_unread: u64,
     /// Ends of executions whose start was lost.
     pub finishes_without_start: u64,
     /// Executions whose end was lost.
@@ -85,6 +91,7 @@ impl Losses {
             stale: source.stale,
             cgroup_unknown: source.cgroup_unknown,
             cgroup_names: source.cgroup_names,
+            places_unread: source.places_unread,
             finishes_without_start: unpaired.finishes_without_start,
             starts_without_finish: unpaired.starts_without_finish,
             late_records: unpaired.late_records,
@@ -95,7 +102,7 @@ impl Losses {
 
     /// Each cause with its number, as a person reads it: what, of one and of several,
     /// and what became of it.
-    fn causes(&self) -> [(u64, [&'static str; 2], &'static str); 12] {
+    fn causes(&self) -> [(u64, [&'static str; 2], &'static str); 13] {
         const RECORDS: [&str; 2] = ["record", "records"];
         [
             (
@@ -127,6 +134,11 @@ impl Losses {
                 self.cgroup_names,
                 ["cgroup name", "cgroup names"],
                 "that found the buffer full",
+            ),
+            (
+                self.places_unread,
+                ["container", "containers"],
+                "whose place on disk could not be read in time",
             ),
             (
                 self.finishes_without_start,

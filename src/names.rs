@@ -12,6 +12,7 @@ use crate::event::Execution;
 use crate::hash::QuickBuild;
 use crate::label::Labels;
 use crate::text::printable;
+use crate::wire::CgroupName;
 
 /// Names of either kind that are kept at most, the newest half of that at least. The
 /// sources remember fewer, so what is forgotten here is told again.
@@ -26,8 +27,9 @@ pub struct Names {
 
 impl Names {
     /// Takes a cgroup's path, as `/proc/PID/cgroup` has it.
-    pub fn add_cgroup(&mut self, id: u64, path: String) {
-        self.cgroups.insert(id, Cgroup::new(path));
+    pub fn add_cgroup(&mut self, name: CgroupName) {
+        let cgroup = Cgroup::new(name.path, name.truncated);
+        self.cgroups.insert(name.id, cgroup);
     }
 
     /// Takes what an engine calls a container.
@@ -60,12 +62,12 @@ impl Names {
 
 /// A map that forgets what was told long ago: two halves, of which the older one goes.
 #[derive(Debug)]
-struct Newest<K, V, S = std::hash::RandomState> {
+pub struct Newest<K, V, S = std::hash::RandomState, const MAX: usize = NAMES_MAX> {
     young: HashMap<K, V, S>,
     old: HashMap<K, V, S>,
 }
 
-impl<K, V, S: Default> Default for Newest<K, V, S> {
+impl<K, V, S: Default, const MAX: usize> Default for Newest<K, V, S, MAX> {
     fn default() -> Self {
         Newest {
             young: HashMap::default(),
@@ -74,15 +76,17 @@ impl<K, V, S: Default> Default for Newest<K, V, S> {
     }
 }
 
-impl<K: Eq + Hash, V, S: BuildHasher + Default> Newest<K, V, S> {
-    fn insert(&mut self, key: K, value: V) {
-        if self.young.len() >= NAMES_MAX / 2 && !self.young.contains_key(&key) {
+impl<K: Eq + Hash, V, S: BuildHasher + Default, const MAX: usize> Newest<K, V, S, MAX> {
+    /// Adds what is told, or tells it anew.
+    pub fn insert(&mut self, key: K, value: V) {
+        if self.young.len() >= MAX / 2 && !self.young.contains_key(&key) {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(key, value);
     }
 
-    fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
+    /// What was told, if that is not forgotten.
+    pub fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
     {
@@ -98,8 +102,14 @@ mod tests {
     fn names_are_bounded() {
         let mut names = Names::default();
         for id in 0..NAMES_MAX as u64 + 3 {
-            names.add_cgroup(id, format!("/{id}"));
-            names.add_cgroup(id, format!("/again/{id}"));
+            for path in [format!("/{id}"), format!("/again/{id}")] {
+                let truncated = false;
+                names.add_cgroup(CgroupName {
+                    id,
+                    path,
+                    truncated,
+                });
+            }
             names.add_container(id.to_string(), "web\x1b");
             assert!(names.cgroups.young.len() + names.cgroups.old.len() <= NAMES_MAX);
         }

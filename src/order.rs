@@ -57,6 +57,7 @@ mod tests {
             kind: EventKind::Unmatched {
                 usage: Usage::default(),
                 maxrss_pages: 0,
+                place: None,
             },
         }
     }

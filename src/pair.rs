@@ -6,13 +6,14 @@
 //! overtook an earlier one is seen as such, whatever the times say: it is parked
 //! until the earlier one is here, or is given up as lost.
 
+mod places;
 mod running;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 
-use crate::event::{End, Event, EventKind, Execution, Image, ProcessId, Usage};
+use crate::event::{End, Event, EventKind, Execution, Image, Place, ProcessId, Usage};
 use crate::hash::QuickMap;
 
 pub use running::Longest;
@@ -53,6 +54,8 @@ struct Open {
     start_known: bool,
     last_exec_ns: u64,
     reexecs: u32,
+    place: Option<Place>,
+    part_of: Option<ProcessId>,
 }
 
 #[derive(Debug)]
@@ -61,6 +64,8 @@ struct Process {
     last_ts_ns: u64,
     open: Option<Open>,
     parked: Vec<Event>,
+    /// The runtime that it descends from.
+    part_of: Option<ProcessId>,
 }
 
 impl Default for Process {
@@ -70,12 +75,14 @@ impl Default for Process {
             last_ts_ns: 0,
             open: None,
             parked: Vec::new(),
+            part_of: None,
         }
     }
 }
 
 impl Process {
-    fn begin(&mut self, id: ProcessId, open: Open, notes: &mut Notes) {
+    fn begin(&mut self, id: ProcessId, mut open: Open, notes: &mut Notes) {
+        open.part_of = self.part_of;
         if let Some(begun) = &mut notes.begun {
             begun.push((id, open.start_ns));
         }
@@ -100,6 +107,8 @@ pub struct Pair {
     /// Who has parked records, by time of the record, oldest first as parked.
     parked: VecDeque<(u64, ProcessId)>,
     notes: Notes,
+    /// Runtimes that have put a process somewhere, and where.
+    placed: Vec<(Box<Image>, Place)>,
 }
 
 /// What is said of records beside the executions that they make.
@@ -129,6 +138,10 @@ impl Pair {
     /// Takes the next event; pushes the executions that it ends.
     pub fn push(&mut self, event: Event, out: &mut Vec<Execution>) {
         let id = event.process;
+        self.note_place(&event);
+        if let EventKind::Attach { .. } = event.kind {
+            return;
+        }
         let process = self.processes.entry(id).or_default();
         if event.seq < process.next_seq {
             self.notes.unpaired.late_records += 1;
@@ -227,6 +240,8 @@ impl Open {
             start_known,
             last_exec_ns: ts_ns,
             reexecs: 0,
+            place: None,
+            part_of: None,
         }
     }
 
@@ -251,6 +266,8 @@ impl Open {
             reexecs: self.reexecs,
             used: used.map(|usage| usage.since(&self.image.usage)),
             maxrss_pages,
+            place: self.place,
+            part_of: self.part_of,
             image: self.image,
         }
     }
@@ -266,6 +283,8 @@ impl Open {
             reexecs: self.reexecs,
             used: None,
             maxrss_pages: None,
+            place: self.place,
+            part_of: self.part_of,
         }
     }
 }
@@ -300,13 +319,14 @@ fn apply(process: &mut Process, event: Event, notes: &mut Notes, out: &mut Vec<E
         EventKind::Unmatched {
             usage,
             maxrss_pages,
+            place: _,
         } => {
             if let Some(open) = process.open.take() {
                 out.push(open.close(id, ts_ns, End::Exec, Some(usage), Some(maxrss_pages)));
             }
             false
         }
-        EventKind::Fork { .. } => false,
+        EventKind::Fork { .. } | EventKind::Attach { .. } => false,
         EventKind::Running(image) => {
             process.begin(id, Open::new(image, id.start_ns, false, ts_ns), notes);
             false

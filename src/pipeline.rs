@@ -1,17 +1,20 @@
 //! The way of an event: wire → order → pair → filter → stats and sinks. Knows no
 //! clock, no terminal and no kernel: batches come in, rows and figures go out.
 
+mod outside;
+
 use std::io;
 use std::time::Duration;
 
 use crate::anatomy::{Anatomy, Figures, Start};
 use crate::clock::Clock;
 use crate::config::RowFilter;
-use crate::event::{End, Execution};
+use crate::event::{End, EventKind, Execution, Image, ProcessId};
 use crate::filter::Selection;
 use crate::label::{Key, Labels};
 use crate::loss::{Losses, SourceLosses};
 use crate::names::Names;
+use crate::nearest::{LeftOut, Nearest};
 use crate::order::Order;
 use crate::pair::{Longest, Pair, Unpaired};
 use crate::row::Row;
@@ -22,6 +25,7 @@ use crate::source::{About, Alive, Batch, Ending};
 use crate::stats::Stats;
 use crate::summary::Summary;
 use crate::wire::{Record, Records, Spare};
+use outside::{Outside, Verdict};
 
 /// What is kept over several recordings.
 pub struct Totals {
@@ -37,6 +41,10 @@ pub struct Totals {
     pub anatomy: Option<Figures>,
     /// Latencies by another key, or from a later time on, where somebody looks.
     pub regrouped: Option<(Key, Stats)>,
+    /// What the filters left out, and what came nearest to them.
+    pub left_out: LeftOut,
+    /// Executions of runtimes for containers that were not asked for.
+    pub nearest: Nearest,
     /// The account.
     pub summary: Summary,
     source_losses: SourceLosses,
@@ -58,6 +66,8 @@ impl Totals {
             interval: intervals.then(Stats::default),
             anatomy: None,
             regrouped: None,
+            left_out: LeftOut::default(),
+            nearest: Nearest::default(),
             summary: Summary::default(),
             source_losses: SourceLosses::default(),
             unpaired: Unpaired::default(),
@@ -84,6 +94,13 @@ impl Totals {
 }
 
 impl Totals {
+    /// Whether nothing that is asked for has ended, or was found at the end.
+    pub fn is_empty(&self) -> bool {
+        let summary = &self.summary;
+        let starts = self.anatomy.as_ref().is_none_or(Figures::is_empty);
+        summary.executions + summary.unknown + summary.running == 0 && starts
+    }
+
     /// What is lost so far while a source goes on, as far as it and its pipeline tell.
     pub fn lost_so_far(&self, source: &SourceLosses, pipeline: &Pipeline) -> Losses {
         Losses {
@@ -101,6 +118,7 @@ pub struct Pipeline {
     clock: Clock,
     page_bytes: u64,
     selection: Option<Selection>,
+    outside: Outside,
     slow: Option<Slow>,
     /// A look at all processes, until all that was before it is here.
     look: Option<Alive>,
@@ -122,6 +140,10 @@ impl Pipeline {
                 began_ns: about.began_ns,
             },
             page_bytes: about.page_bytes,
+            outside: Outside::new(
+                about,
+                selection.as_ref().is_some_and(Selection::asks_cgroups),
+            ),
             selection,
             slow: None,
             look: None,
@@ -158,10 +180,21 @@ impl Pipeline {
         for named in batch.names.drain(..) {
             self.names.add_container(named.id, &named.name);
         }
+        for state in batch.places.states.drain(..) {
+            self.outside.containers.add_state(state);
+        }
+        for directory in batch.places.cgroups.drain(..) {
+            self.outside.containers.add_directory(&directory);
+        }
         for record in Records::new(&batch.bytes, &mut self.spare) {
             match record {
                 Ok(Record::Event(event)) => self.order.push(event),
-                Ok(Record::Cgroup(cgroup)) => self.names.add_cgroup(cgroup.id, cgroup.path),
+                Ok(Record::Cgroup(cgroup)) => {
+                    if !cgroup.truncated {
+                        self.outside.containers.add_cgroup(&cgroup.path);
+                    }
+                    self.names.add_cgroup(cgroup);
+                }
                 Err(_) => totals.decode_errors += 1,
             }
         }
@@ -169,10 +202,16 @@ impl Pipeline {
             if let (Some(selection), Some(image)) = (&mut self.selection, event.image()) {
                 selection.note_exec(event.process, image.ppid);
             }
-            if let Some(anatomy) = &mut self.anatomy {
+            if let Some(anatomy) = &mut self.anatomy
+                && !matches!(event.kind, EventKind::Attach { .. })
+            {
                 anatomy.push(event.clone());
             }
             self.pair.push(event, &mut self.ended);
+        }
+        for (image, place) in self.pair.take_placed() {
+            let containers = &mut self.outside.containers;
+            containers.add_place(&image, place, &self.names);
         }
         self.pair.advance(batch.horizon_ns, &mut self.ended);
         if let Some(look) = batch.alive.take() {
@@ -193,6 +232,7 @@ impl Pipeline {
                 slow.end(execution.process, execution.start_ns);
             }
         }
+        self.leave_asked_for(batch.horizon_ns, totals);
         if let Some(anatomy) = &mut self.anatomy {
             anatomy.advance(batch.horizon_ns, &mut self.starts);
         }
@@ -225,14 +265,7 @@ impl Pipeline {
     ) -> io::Result<()> {
         let mut result = Ok(());
         for start in std::mem::take(&mut self.starts) {
-            let cgroup = self.names.cgroup(start.image.cgroup_id);
-            if let Some(selection) = &self.selection
-                && !selection.passes_image(
-                    start.main.tgid,
-                    &start.image,
-                    cgroup.map(|c| c.path.as_str()),
-                )
-            {
+            if !self.takes_start(&start) {
                 continue;
             }
             if let Some(figures) = &mut totals.anatomy {
@@ -276,28 +309,27 @@ impl Pipeline {
         totals: &mut Totals,
         sink: Option<&mut (dyn Sink + '_)>,
     ) -> io::Result<()> {
-        let cgroup = self.names.cgroup(execution.image.cgroup_id);
-        let path = cgroup.map(|c| c.path.as_str());
-        let asked = |selection: &Selection| selection.passes(execution, path);
-        if !self.selection.as_ref().is_none_or(asked) {
-            return Ok(());
-        }
-        let labels = self.names.labels(execution);
+        let mut labels = self.names.labels(execution);
         totals.count(execution, &labels);
         let Some(sink) = sink.filter(|_| totals.rows.passes(execution)) else {
             return Ok(());
         };
-        sink.row(&Row {
+        labels.container_cgroup = self.container_cgroup(execution, &labels);
+        sink.row(&self.row(execution, &labels))
+    }
+
+    fn row<'a>(&self, execution: &'a Execution, labels: &'a Labels<'a>) -> Row<'a> {
+        Row {
             execution,
-            labels: &labels,
+            labels,
             clock: self.clock,
             page_bytes: self.page_bytes,
-        })
+        }
     }
 
     /// Whether something waits for a later batch, be it one without records.
     pub fn waits(&self) -> bool {
-        !self.order.is_empty() || self.pair.waits() || self.look.is_some()
+        !self.order.is_empty() || self.pair.waits() || self.look.is_some() || self.outside.waits()
     }
 
     /// What runs still, longest first, with what each is called.
@@ -307,18 +339,12 @@ impl Pipeline {
         mut each: impl FnMut(&Row<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
         for execution in self.pair.running(now_ns) {
-            let cgroup = self.names.cgroup(execution.image.cgroup_id);
-            if let Some(selection) = &self.selection
-                && !selection.passes(&execution, cgroup.map(|c| c.path.as_str()))
-            {
+            if self.verdict(&execution, now_ns) != Verdict::In {
                 continue;
             }
-            each(&Row {
-                labels: &self.names.labels(&execution),
-                execution: &execution,
-                clock: self.clock,
-                page_bytes: self.page_bytes,
-            })?;
+            let mut labels = self.names.labels(&execution);
+            labels.container_cgroup = self.container_cgroup(&execution, &labels);
+            each(&self.row(&execution, &labels))?;
         }
         Ok(())
     }
@@ -326,20 +352,25 @@ impl Pipeline {
     /// What has passed the limit of [`Self::watch_slow`] by `now_ns` and still runs, if
     /// its arguments are asked for; each once, longest first.
     pub fn each_slow(&mut self, now_ns: u64, rows: &RowFilter, mut each: impl FnMut(&Row<'_>)) {
-        while let Some(process) = self.slow.as_mut().and_then(|slow| slow.next(now_ns)) {
+        let Some(slow) = &mut self.slow else {
+            return;
+        };
+        let due: Vec<ProcessId> = std::iter::from_fn(|| slow.next(now_ns)).collect();
+        let mut undecided = Vec::new();
+        for process in due {
             let Some(execution) = self.pair.running_in(process, now_ns) else {
                 continue;
             };
-            if !rows.line_passes(&execution) {
-                continue;
+            match self.verdict(&execution, now_ns) {
+                Verdict::In if rows.line_passes(&execution) => {
+                    each(&self.row(&execution, &self.names.labels(&execution)));
+                }
+                Verdict::In | Verdict::Out => {}
+                Verdict::Wait => undecided.push((process, execution.start_ns)),
             }
-            each(&Row {
-                labels: &self.names.labels(&execution),
-                execution: &execution,
-                clock: self.clock,
-                page_bytes: self.page_bytes,
-            });
         }
+        let slow = self.slow.iter_mut();
+        slow.for_each(|slow| slow.again(&undecided));
     }
 
     /// The longest of what runs still, see [`Pair::longest_running`], with what each
@@ -350,14 +381,14 @@ impl Pipeline {
         now_ns: u64,
         mut each: impl FnMut(&Row<'_>),
     ) -> Longest {
-        let longest = self.pair.longest_running(most, now_ns);
+        let taken = |process, image: &Image| {
+            let running = || self.pair.running_in(process, now_ns);
+            let verdict = |execution| self.verdict(&execution, now_ns);
+            !image.elsewhere || running().map(verdict) == Some(Verdict::In)
+        };
+        let longest = self.pair.longest_running(most, now_ns, taken);
         for execution in &longest.executions {
-            each(&Row {
-                labels: &self.names.labels(execution),
-                execution,
-                clock: self.clock,
-                page_bytes: self.page_bytes,
-            });
+            each(&self.row(execution, &self.names.labels(execution)));
         }
         longest
     }
@@ -367,6 +398,7 @@ impl Pipeline {
         let unpaired = self.pair.unpaired();
         totals.unpaired.add(unpaired);
         totals.source_losses.add(&ending.losses);
+        totals.left_out.add(&ending.left_out);
         let traced_ns = ending.ended_ns.saturating_sub(self.clock.began_ns);
         totals.summary.traced_ns = totals.summary.traced_ns.saturating_add(traced_ns);
     }

@@ -11,19 +11,19 @@
 //! Numbers are little-endian, as are the kernel's records on the machines that
 //! are supported. Kinds: `ABOUT` (JSON, first), `ROUND` (horizon, wall offset,
 //! records), `ALIVE` (time, processes), `NAMES` (JSON: containers by id, before the
-//! records about them), `END` (JSON, last).
+//! records about them), `PLACES` (JSON: where containers are), `END` (JSON, last).
 
 use std::io::{self, ErrorKind, Read, Write};
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::event::ProcessId;
-use crate::source::{About, Alive, Batch, ContainerName, Ending};
+use crate::source::{About, Alive, Batch, ContainerName, Ending, Places};
 use crate::wire;
 
 const MAGIC: &[u8; 8] = b"execlat\n";
 /// Version of the format.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// No chunk is longer; a longer length is damage.
 const CHUNK_MAX_BYTES: u32 = 1 << 30;
 
@@ -32,6 +32,7 @@ const ROUND: u32 = 2;
 const ALIVE: u32 = 3;
 const END: u32 = 4;
 const NAMES: u32 = 5;
+const PLACES: u32 = 6;
 
 /// Bytes of a chunk's kind, length and checksum.
 const CHUNK_HEAD_BYTES: usize = 12;
@@ -83,6 +84,10 @@ impl<W: Write> Writer<W> {
             self.payload = serde_json::to_vec(&batch.names)?;
             self.chunk(NAMES)?;
         }
+        if !batch.places.is_empty() {
+            self.payload = serde_json::to_vec(&batch.places)?;
+            self.chunk(PLACES)?;
+        }
         self.payload.clear();
         self.payload.extend(batch.horizon_ns.to_le_bytes());
         self.payload.extend(batch.wall_offset_ns.to_le_bytes());
@@ -119,6 +124,8 @@ pub enum Chunk {
     Alive(Alive),
     /// Names of containers.
     Names(Vec<ContainerName>),
+    /// Places of containers.
+    Places(Places),
     /// The end.
     End(Ending),
 }
@@ -203,6 +210,9 @@ impl<R: Read> Reader<R> {
             ROUND => take_round(&mut self.payload).map(Chunk::Round),
             ALIVE => parse_alive(&self.payload).map(Chunk::Alive),
             NAMES => serde_json::from_slice(&self.payload).ok().map(Chunk::Names),
+            PLACES => serde_json::from_slice(&self.payload)
+                .ok()
+                .map(Chunk::Places),
             END => serde_json::from_slice(&self.payload).ok().map(Chunk::End),
             _ => return Err(bad("a part of it is of an unknown kind")),
         };

@@ -55,8 +55,10 @@ pub enum Column {
     Container,
     /// What its engine calls the container.
     Name,
-    /// Path of the cgroup.
+    /// Path of the cgroup that it ran in.
     Cgroup,
+    /// Path of the cgroup of the container that a runtime was called for.
+    ContainerCgroup,
     /// The pod of its container.
     Pod,
     /// CPU time of all its threads.
@@ -82,7 +84,7 @@ pub enum Column {
 }
 
 /// Name for `--columns`, heading, width (the last column has none).
-const COLUMNS: [(Column, &str, &str, usize); 24] = [
+const COLUMNS: [(Column, &str, &str, usize); 25] = [
     (Column::Pid, "pid", "PID", 7),
     (Column::Ppid, "ppid", "PPID", 7),
     (Column::Uid, "uid", "UID", 6),
@@ -96,6 +98,12 @@ const COLUMNS: [(Column, &str, &str, usize); 24] = [
     (Column::Container, "container", "CONTAINER", 20),
     (Column::Name, "name", "NAME", 20),
     (Column::Cgroup, "cgroup", "CGROUP", 30),
+    (
+        Column::ContainerCgroup,
+        "container_cgroup",
+        "CONTAINER-CGROUP",
+        30,
+    ),
     (Column::Pod, "pod", "POD", 36),
     (Column::Cpu, "cpu", "CPU(s)", 9),
     (Column::Off, "off", "OFF(s)", 9),
@@ -119,7 +127,7 @@ pub const TABLE: [Column; 5] = [
 ];
 
 /// The columns of CSV by default: all that can be named.
-pub const CSV: [Column; 22] = [
+pub const CSV: [Column; 23] = [
     Column::Start,
     Column::End,
     Column::Pid,
@@ -139,6 +147,7 @@ pub const CSV: [Column; 22] = [
     Column::Name,
     Column::Pod,
     Column::Cgroup,
+    Column::ContainerCgroup,
     Column::Reexecs,
     Column::StartKnown,
     Column::Argv,
@@ -211,6 +220,10 @@ impl Column {
             Column::Name => out.push_str(row.labels.name.unwrap_or(NOT_KNOWN)),
             Column::Cgroup => {
                 push_printable(out, row.labels.cgroup.unwrap_or(NOT_KNOWN).as_bytes())
+            }
+            Column::ContainerCgroup => {
+                let path = row.labels.container_cgroup.as_deref();
+                push_printable(out, path.unwrap_or(NOT_KNOWN).as_bytes());
             }
             Column::Pod => out.push_str(row.labels.pod.as_deref().unwrap_or(NOT_KNOWN)),
             Column::Cpu => push_if(out, execution.used, |out, used| {

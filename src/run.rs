@@ -1,6 +1,6 @@
 //! Drives the pipeline from a source to the outputs, until something says stop.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use crate::doctor;
 use crate::files::{Files, make_private};
 use crate::filter::Selection;
 use crate::loss::{Losses, SourceLosses};
+use crate::nearest::LeftOut;
 use crate::output::say;
 use crate::pair::Unpaired;
 use crate::pipeline::{Pipeline, Totals};
@@ -36,6 +37,8 @@ pub const LOST: u8 = 3;
 
 /// A loss is told when it happens, but not more often than this.
 const TELL_EVERY: Duration = Duration::from_secs(1);
+/// Who has seen nothing for so long is told what came nearest.
+const NEAREST_AFTER: Duration = Duration::from_secs(10);
 
 /// Does what is configured; returns the exit status.
 ///
@@ -112,11 +115,13 @@ fn replay(filter: &KernelFilter, paths: &[PathBuf], view: &View) -> Result<u8> {
     let mut report = Report::open(view, &mut files)?;
     files.empty()?;
     report.begin();
+    let mut mount = String::new();
     let mut batch = Batch::default();
     let mut progress = Progress::begin(!view.quiet && view.output.is_none());
     for (mut source, path) in sources.into_iter().zip(paths) {
-        let selection = Selection::new(filter, &source.about().cgroup_mount);
-        let mut pipeline = pipeline(source.about(), Some(selection), view);
+        let chooses = !filter.takes_all();
+        let selection = chooses.then(|| Selection::new(filter, &source.about().cgroup_mount));
+        let mut pipeline = pipeline(source.about(), selection, view);
         let shown = printable(path.as_os_str().as_bytes());
         while !report.unread() && source.next(&mut batch)? {
             progress.show(&shown, || source.position());
@@ -140,10 +145,27 @@ fn replay(filter: &KernelFilter, paths: &[PathBuf], view: &View) -> Result<u8> {
         }
         let name = (paths.len() > 1).then(|| path.display().to_string());
         report.running(&mut pipeline, &ending, &mut totals, name.as_deref());
+        mount = source.about().cgroup_mount.clone();
         pipeline.close(&ending, &mut totals);
+    }
+    if totals.is_empty() {
+        say_nearest("nothing matched", filter, &totals, &totals.left_out, &mount);
     }
     report.finish(&totals);
     Ok(status(&report, &totals, view, None))
+}
+
+/// Whoever mistypes a name, or names the wrong cgroup, is to see that.
+fn say_nearest(
+    what: &str,
+    filter: &KernelFilter,
+    totals: &Totals,
+    left_out: &LeftOut,
+    mount: &str,
+) {
+    if let Some(line) = totals.nearest.line(filter, left_out, mount) {
+        say(format_args!("{what}: {line}"));
+    }
 }
 
 /// A recording knows the cgroups of one hierarchy.
@@ -184,6 +206,9 @@ struct Tracing<'a> {
     command: Option<Command>,
     told: (Instant, SourceLosses),
     top: Option<Top>,
+    filter: &'a KernelFilter,
+    /// When to tell what came nearest, if nothing has matched; once.
+    nearest_at: Option<Instant>,
     view: &'a View,
 }
 
@@ -228,7 +253,10 @@ fn trace(config: &LiveConfig, view: &View) -> Result<u8> {
         failed: false,
         command,
         told: (Instant::now(), SourceLosses::default()),
+        nearest_at: (top.is_none() && io::stderr().is_terminal())
+            .then(|| Instant::now() + NEAREST_AFTER),
         top,
+        filter: &config.filter,
         view,
     };
     let ended = tracing.until_stop(&stop);
@@ -284,6 +312,7 @@ impl Tracing<'_> {
                 self.report.list(&mut self.pipeline, batch.horizon_ns);
             }
             self.tell_losses();
+            self.tell_nearest(batch.horizon_ns);
             if self.draw_top(batch.horizon_ns) == Flow::Quit {
                 return Ok(None);
             }
@@ -362,6 +391,20 @@ impl Tracing<'_> {
         self.told = (Instant::now(), losses);
     }
 
+    /// Once, where somebody looks.
+    fn tell_nearest(&mut self, now_ns: u64) {
+        if self.nearest_at.is_none_or(|at| Instant::now() < at) {
+            return;
+        }
+        self.nearest_at = None;
+        let running = self.pipeline.longest_running(0, now_ns, |_| {}).count;
+        if self.totals.is_empty() && running == 0 {
+            let (left_out, mount) = (self.source.left_out(), &self.source.about().cgroup_mount);
+            let what = "nothing matches so far";
+            say_nearest(what, self.filter, &self.totals, &left_out, mount);
+        }
+    }
+
     fn end(&mut self) {
         let mut batch = Batch::default();
         let ending = self.source.finish(&mut batch);
@@ -374,6 +417,16 @@ impl Tracing<'_> {
         self.report
             .running(&mut self.pipeline, &ending, &mut self.totals, None);
         self.pipeline.close(&ending, &mut self.totals);
+        if self.totals.is_empty() {
+            let (totals, mount) = (&self.totals, &self.source.about().cgroup_mount);
+            say_nearest(
+                "nothing matched",
+                self.filter,
+                totals,
+                &totals.left_out,
+                mount,
+            );
+        }
         self.report.finish(&self.totals);
     }
 }

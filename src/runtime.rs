@@ -17,6 +17,10 @@ mod tests_callers;
 use std::borrow::Cow;
 use std::iter::Peekable;
 
+use crate::event::Argv;
+
+pub use recognise::{WORDS, may_be, may_run_again, name_of_word};
+
 /// How a runtime was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Invocation<'a> {
@@ -61,6 +65,11 @@ where
     let argv0 = args.next();
     let runtime = recognise::runtime(argv0, &mut args, comm)?;
     Some(scan::invocation(runtime, &mut args))
+}
+
+/// Whether this is the command line of a container runtime.
+pub fn is_one(argv: &Argv, comm: &[u8]) -> bool {
+    parse(argv.args(), !argv.whole(), comm).is_some()
 }
 
 /// What an execution is grouped by: `runc create` for a runtime, else its comm,

@@ -34,6 +34,14 @@ impl Slow {
         }
     }
 
+    /// Whether these are meant is not known yet: they are told at the next look.
+    pub fn again(&mut self, undecided: &[(ProcessId, u64)]) {
+        let entries = undecided
+            .iter()
+            .map(|(process, start_ns)| (*start_ns, *process));
+        self.waiting.extend(entries);
+    }
+
     /// It has ended.
     pub fn end(&mut self, process: ProcessId, start_ns: u64) {
         self.waiting.remove(&(start_ns, process));

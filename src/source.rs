@@ -5,6 +5,7 @@ pub mod live;
 pub mod replay;
 
 mod attach;
+mod containers;
 mod engines;
 pub mod host;
 mod iter;
@@ -12,6 +13,7 @@ mod load;
 mod perf;
 mod privilege;
 mod scan;
+mod states;
 mod sys;
 mod targets;
 mod tracefs;
@@ -21,6 +23,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::ProcessId;
 use crate::loss::SourceLosses;
+use crate::nearest::LeftOut;
+use crate::state::StatePlace;
 
 /// What there is to know about a source. A recording keeps it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +50,9 @@ pub struct About {
     /// Whether it tells what runtimes fork, as the anatomy of starts needs.
     #[serde(default)]
     pub forks: bool,
+    /// Directories of the cgroups that were asked for.
+    #[serde(default)]
+    pub cgroups: Vec<String>,
 }
 
 /// What a look at all processes found.
@@ -73,6 +80,22 @@ pub struct ContainerName {
     pub name: String,
 }
 
+/// What is known of containers' cgroups without any record.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Places {
+    /// What runtimes keep on disk.
+    pub states: Vec<StatePlace>,
+    /// Directories of cgroups that were there when tracing began.
+    pub cgroups: Vec<String>,
+}
+
+impl Places {
+    /// Whether nothing is.
+    pub fn is_empty(&self) -> bool {
+        self.states.is_empty() && self.cgroups.is_empty()
+    }
+}
+
 /// What one round of reading brought.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Batch {
@@ -80,6 +103,8 @@ pub struct Batch {
     pub bytes: Vec<u8>,
     /// Names of containers that these records are the first to be about.
     pub names: Vec<ContainerName>,
+    /// Places of containers that were found meanwhile.
+    pub places: Places,
     /// Nothing older than this is expected any more.
     pub horizon_ns: u64,
     /// Wall clock minus monotonic clock, nanoseconds.
@@ -92,6 +117,7 @@ impl Batch {
     fn clear(&mut self) {
         self.bytes.clear();
         self.names.clear();
+        self.places = Places::default();
         self.alive = None;
     }
 }
@@ -103,6 +129,9 @@ pub struct Ending {
     pub ended_ns: u64,
     /// What could not be delivered.
     pub losses: SourceLosses,
+    /// What the filters left out.
+    #[serde(default)]
+    pub left_out: LeftOut,
     /// What went wrong at the end, in words; what was read before is whole.
     #[serde(skip)]
     pub failed: Option<String>,
@@ -136,6 +165,9 @@ pub trait Source {
 
     /// What is lost so far, for a report while tracing goes on.
     fn losses(&self) -> SourceLosses;
+
+    /// What the filters left out so far.
+    fn left_out(&self) -> LeftOut;
 
     /// What the source holds but could not use.
     fn unusable(&self) -> Option<Unusable> {

@@ -18,6 +18,9 @@ pub struct Summary {
     pub running: u64,
     /// Executions that are over, but whose end was not seen.
     pub unknown: u64,
+    /// Executions of runtimes that were left out because nothing tells the cgroup of the
+    /// container that they were about.
+    pub undecided: u64,
     /// Executions that found the table of groups full; they count as `other`.
     pub ungrouped: u64,
     /// Executions that found no place in the tree of `--tree`.
@@ -47,6 +50,14 @@ impl fmt::Display for Summary {
             short_duration(self.traced_ns),
             self.lost
         )?;
+        if self.undecided > 0 {
+            let plural = if self.undecided == 1 { "" } else { "s" };
+            write!(
+                f,
+                "; {} runtime execution{plural} left out, container unknown",
+                self.undecided
+            )?;
+        }
         if self.ungrouped > 0 {
             write!(
                 f,

@@ -5,9 +5,9 @@ use std::mem::{offset_of, size_of};
 
 use plain::Plain;
 
-use crate::event::{Argv, Event, EventKind, Image, ProcessId, Usage, WaitStatus};
+use crate::event::{Argv, Event, EventKind, Image, Place, ProcessId, Usage, WaitStatus};
 pub use crate::skel::types::{
-    xl_cgroup, xl_counters, xl_exec, xl_exit, xl_fork, xl_header, xl_usage,
+    xl_attach, xl_cgroup, xl_counters, xl_exec, xl_exit, xl_fork, xl_header, xl_left_out, xl_usage,
 };
 use crate::skel::types::{xl_cgroup_key, xl_flags, xl_kind, xl_limits, xl_wanted};
 
@@ -22,9 +22,10 @@ const _: () = {
     assert!(size_of::<xl_usage>() == 32);
     assert!(size_of::<xl_exec>() == 112 && offset_of!(xl_exec, comm) == 96);
     assert!(size_of::<xl_exit>() == 80 && offset_of!(xl_exit, status) == 72);
-    assert!(size_of::<xl_fork>() == 48 && offset_of!(xl_fork, by_tgid) == 40);
+    assert!(size_of::<xl_fork>() == 56 && offset_of!(xl_fork, by_tgid) == 48);
+    assert!(size_of::<xl_attach>() == 56 && offset_of!(xl_attach, by_tgid) == 48);
     assert!(size_of::<xl_cgroup>() == 48 && offset_of!(xl_cgroup, names) == 40);
-    assert!(size_of::<xl_counters>() == 64);
+    assert!(size_of::<xl_counters>() == 64 && size_of::<xl_left_out>() == 128);
     assert!(size_of::<xl_wanted>() == 24 && size_of::<xl_cgroup_key>() == 16);
 };
 
@@ -42,6 +43,8 @@ mod plain_types {
     unsafe impl Plain for xl_exit {}
     // SAFETY: as above.
     unsafe impl Plain for xl_fork {}
+    // SAFETY: as above.
+    unsafe impl Plain for xl_attach {}
     // SAFETY: as above.
     unsafe impl Plain for xl_cgroup {}
     // SAFETY: as above.
@@ -79,6 +82,8 @@ pub struct CgroupName {
     pub id: u64,
     /// From the hierarchy's root, as `/proc/PID/cgroup` has it.
     pub path: String,
+    /// Levels above, or a part of a name, are missing.
+    pub truncated: bool,
 }
 
 /// Why bytes are no record.
@@ -155,6 +160,28 @@ pub fn cgroups(batch: &[u8]) -> impl Iterator<Item = CgroupName> {
         .filter_map(|record| cgroup(record).ok())
 }
 
+/// The images of a batch whose name may be that of a runtime, by `named`; what else is in
+/// it is not decoded.
+pub fn images<'a>(
+    batch: &'a [u8],
+    named: impl Fn(&[u8]) -> bool + 'a,
+) -> impl Iterator<Item = Box<Image>> + 'a {
+    let mut rest = batch;
+    let records = std::iter::from_fn(move || {
+        let (record, others) = rest.split_at(record_length(rest)?);
+        rest = others;
+        Some(record)
+    });
+    records.filter_map(move |record| {
+        let exec: xl_exec = copy(record).ok()?;
+        let kind = xl_kind(u32::from(exec.header.kind));
+        let is_image = kind == xl_kind::XL_RUNNING
+            || kind == xl_kind::XL_EXEC && !has(&exec.header, xl_flags::XL_F_UNMATCHED);
+        let wanted = is_image && named(&exec.comm);
+        wanted.then(|| image(record, &mut Spare::default()).ok())?
+    })
+}
+
 /// Drops the records that are later than `last_ns`.
 pub fn retain_until(batch: &mut Vec<u8>, last_ns: u64) {
     let (mut from, mut to) = (0, 0);
@@ -197,6 +224,7 @@ pub fn decode(record: &[u8], spare: &mut Spare) -> Result<Record, DecodeError> {
             let kind = EventKind::Unmatched {
                 usage: usage(&exec.usage),
                 maxrss_pages: exec.maxrss_pages.into(),
+                place: place(&header, exec.cgroup_id),
             };
             Ok(event(&header, kind))
         }
@@ -219,7 +247,20 @@ pub fn decode(record: &[u8], spare: &mut Spare) -> Result<Record, DecodeError> {
                 start_ns: fork.by_start_ns,
             };
             let nth = fork.nth;
-            Ok(event(&header, EventKind::Fork { by, nth }))
+            let place = place(&header, fork.cgroup_id);
+            Ok(event(&header, EventKind::Fork { by, nth, place }))
+        }
+        xl_kind::XL_ATTACH => {
+            let attach: xl_attach = copy(record)?;
+            let by = ProcessId {
+                tgid: attach.by_tgid,
+                start_ns: attach.by_start_ns,
+            };
+            let place = Place {
+                cgroup_id: attach.cgroup_id,
+                inside: has(&header, xl_flags::XL_F_IN_CGROUP),
+            };
+            Ok(event(&header, EventKind::Attach { by, place }))
         }
         xl_kind::XL_CGROUP => Ok(Record::Cgroup(cgroup(record)?)),
         _ => Err(DecodeError::Kind(header.kind)),
@@ -228,6 +269,12 @@ pub fn decode(record: &[u8], spare: &mut Spare) -> Result<Record, DecodeError> {
 
 fn has(header: &xl_header, flag: xl_flags) -> bool {
     u32::from(header.flags) & flag.0 != 0
+}
+
+/// Where a process is found to be; None where the record does not say.
+fn place(header: &xl_header, cgroup_id: u64) -> Option<Place> {
+    let inside = has(header, xl_flags::XL_F_IN_CGROUP);
+    (inside || cgroup_id != 0).then_some(Place { cgroup_id, inside })
 }
 
 fn event(header: &xl_header, kind: EventKind) -> Record {
@@ -269,6 +316,7 @@ fn image(record: &[u8], spare: &mut Spare) -> Result<Box<Image>, DecodeError> {
             fault: has(&exec.header, xl_flags::XL_F_ARGS_FAULT),
         },
         cgroup_id: exec.cgroup_id,
+        elsewhere: has(&exec.header, xl_flags::XL_F_ELSEWHERE),
         usage: usage(&exec.usage),
         maxrss_pages: exec.maxrss_pages.into(),
     };
@@ -294,6 +342,7 @@ fn cgroup(record: &[u8]) -> Result<CgroupName, DecodeError> {
     Ok(CgroupName {
         id: fixed.cgroup_id,
         path,
+        truncated: fixed.truncated != 0,
     })
 }
 

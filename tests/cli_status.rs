@@ -141,7 +141,7 @@ fn recordings_that_are_none() {
         (
             "newer",
             &newer,
-            "it was made by a newer execlat (format 2, this one reads 1)",
+            "it was made by a newer execlat (format 3, this one reads 2)",
         ),
         (
             "layout",
@@ -331,6 +331,7 @@ fn wild_losses_do_no_harm() {
             cgroup_unknown: u64::MAX,
             cgroup_names: u64::MAX,
             malformed: u64::MAX,
+            places_unread: u64::MAX,
         };
         let recording = Story::new().at(u64::MAX / 2000).finish_with(losses);
         fs::write(dir.path().join(name), recording).expect("a recording");

@@ -200,3 +200,8 @@ fn anatomy() {
 fn several() {
     transcript("several");
 }
+
+#[test]
+fn worker() {
+    transcript("worker");
+}

@@ -118,11 +118,11 @@ impl Anatomy {
             None => event.unseen_exec || event.seq > 1,
         };
         match event.kind {
-            EventKind::Fork { by, nth } => self.forked(id, ts_ns, by, nth),
+            EventKind::Fork { by, nth, .. } => self.forked(id, ts_ns, by, nth),
             EventKind::Exec(image) => self.exec(id, image, ts_ns, (event.seq, gap), out),
             EventKind::Unmatched { .. } => self.replaced(id, ts_ns, out),
             // How far it had come before tracing began is not known.
-            EventKind::Running(_) => {}
+            EventKind::Running(_) | EventKind::Attach { .. } => {}
             EventKind::Exit { status, .. } => self.ended(id, ts_ns, status, gap, out),
         }
     }

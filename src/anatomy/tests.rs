@@ -70,7 +70,15 @@ impl History {
         let nth = self.forks.entry(by).or_default();
         *nth += 1;
         let (by, nth) = (process(by), *nth);
-        self.push(at_us, pid, EventKind::Fork { by, nth })
+        self.push(
+            at_us,
+            pid,
+            EventKind::Fork {
+                by,
+                nth,
+                place: None,
+            },
+        )
     }
 
     pub(super) fn exit(&mut self, at_us: u64, pid: u32, status: u32) -> &mut History {

@@ -175,13 +175,15 @@ fn any_event() -> impl Strategy<Value = Event> {
     let kind = prop_oneof![
         (0u32..6, any::<u32>()).prop_map(|(by, nth)| EventKind::Fork {
             by: process(by),
-            nth
+            nth,
+            place: None,
         }),
         (0u32..6, 0..lines.len())
             .prop_map(move |(ppid, at)| EventKind::Exec(image(lines[at], ppid))),
         Just(EventKind::Unmatched {
             usage: Usage::default(),
             maxrss_pages: 0,
+            place: None,
         }),
         any::<u16>().prop_map(|status| EventKind::Exit {
             matched: true,

@@ -12,6 +12,7 @@ const struct xl_exec wire_exec SEC(".rodata.wire") = {};
 const struct xl_exit wire_exit SEC(".rodata.wire") = {};
 const struct xl_cgroup wire_cgroup SEC(".rodata.wire") = {};
 const struct xl_fork wire_fork SEC(".rodata.wire") = {};
+const struct xl_attach wire_attach SEC(".rodata.wire") = {};
 const enum xl_limits wire_limits SEC(".rodata.wire") = 0;
 const enum xl_kind wire_kind SEC(".rodata.wire") = 0;
 const enum xl_flags wire_flags SEC(".rodata.wire") = 0;
@@ -53,6 +54,13 @@ SEC("tp_btf/sched_process_fork")
 int BPF_PROG(tp_fork_3, struct task_struct *task, struct task_struct *child)
 {
 	return handle_fork(ctx, task, child, 2);
+}
+
+/* In both flavours: rare, and no other probe tells it. */
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(tp_attach, struct cgroup *cgrp, const char *path, struct task_struct *task)
+{
+	return handle_attach(ctx, cgrp, task);
 }
 
 /* The second argument; not declared, as older kernels do not pass it. */

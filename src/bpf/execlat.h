@@ -12,7 +12,7 @@
 /* Numbers that both sides need. An enum, because BTF does not carry macros. */
 enum xl_limits {
 	/* Changes whenever a record's layout or meaning does. */
-	XL_WIRE_VERSION = 2,
+	XL_WIRE_VERSION = 3,
 	XL_COMM_BYTES = 16,
 	XL_COPIES = 3, /* of a program that the kernel may skip */
 	/* A base name is compared in a window of this size, its NUL aside. */
@@ -38,6 +38,8 @@ enum xl_limits {
 	XL_WALK_PARTS = 128,
 	/* Slots for tracked processes at most; a power of two. */
 	XL_SLOTS = 65536,
+	/* Beginnings of names that may be a runtime's. */
+	XL_RUNTIME_WORDS = 12,
 };
 
 enum xl_kind {
@@ -45,7 +47,8 @@ enum xl_kind {
 	XL_EXIT = 2,	/* xl_exit */
 	XL_RUNNING = 3, /* xl_exec of a process that ran before, then its argv */
 	XL_CGROUP = 4,	/* xl_cgroup, then names, leaf first, each with its NUL */
-	XL_FORK = 5,	/* xl_fork, of the child; with --anatomy alone */
+	XL_FORK = 5,	/* xl_fork, of the child; of what a runtime forks alone */
+	XL_ATTACH = 6,	/* xl_attach, of who is moved to another cgroup */
 };
 
 enum xl_flags {
@@ -56,7 +59,7 @@ enum xl_flags {
 	XL_F_UNMATCHED = 1,
 	/* exec: argv, or its tail, could not be read. */
 	XL_F_ARGS_FAULT = 2,
-	/* scan: the process is inside the cgroups asked for. */
+	/* scan, fork, attach, an unmatched exec: inside the cgroups asked for. */
 	XL_F_IN_CGROUP = 4,
 	/* scan: every thread has ended, and the parent was told; a zombie. */
 	XL_F_DEAD = 8,
@@ -73,6 +76,11 @@ enum xl_flags {
 	 * process then, maybe without its argv, is this very image.
 	 */
 	XL_F_TAKEN_MIDWAY = 256,
+	/*
+	 * exec, running: outside the cgroups asked for. It may be a runtime's work on a
+	 * container inside; userspace decides.
+	 */
+	XL_F_ELSEWHERE = 512,
 };
 
 struct xl_header {
@@ -96,7 +104,11 @@ struct xl_usage {
 struct xl_exec {
 	struct xl_header header;
 	struct xl_usage usage;
-	__u64 cgroup_id; /* in the hierarchy that userspace chose to show */
+	/*
+	 * In the hierarchy that userspace chose to show. Of an unmatched exec: only if a
+	 * runtime forked the process; its container's.
+	 */
+	__u64 cgroup_id;
 	__u64 exec_id;	 /* scan: counts the process's execs */
 	__u32 ppid;
 	__u32 uid;
@@ -117,8 +129,22 @@ struct xl_exit {
 struct xl_fork {
 	struct xl_header header;
 	__u64 by_start_ns; /* with by_tgid, the identity of who forked */
+	__u64 cgroup_id;   /* as in xl_exec, if cloned into another than its parent's */
 	__u32 by_tgid;
 	__u32 nth; /* of its forks: 1, 2, 3, …; a gap is a loss */
+};
+
+/*
+ * A process is moved to a cgroup, by a tracked one, or is itself a runtime's child: with
+ * the cgroupfs driver runtimes move their children, with systemd's pid 1 does. In no
+ * process's sequence: seq is 0.
+ */
+struct xl_attach {
+	struct xl_header header;
+	__u64 by_start_ns; /* with by_tgid, the identity of who moved it */
+	__u64 cgroup_id;   /* as in xl_exec; 0: a cgroup of another hierarchy */
+	__u32 by_tgid;
+	__u32 pad;
 };
 
 struct xl_cgroup {
@@ -137,6 +163,21 @@ struct xl_counters {
 	__u64 names_failed;   /* cgroup names that found the buffer full */
 	__u64 stood_in;	      /* execs that a copy saw for one that was skipped: no loss */
 	__u64 pad[2];	      /* a cache line each */
+};
+
+/* What the filters have left out, per CPU: it tells why nothing matches. */
+struct xl_left_out {
+	__u64 by_cgroup;
+	__u64 by_name;
+	__u64 by_uid;
+	__u64 pad;
+	__u64 runtimes[12]; /* of by_name, by XL_RUNTIME_WORDS */
+};
+
+/* The beginning of a name, at most eight bytes of it. */
+struct xl_word {
+	__u64 mask;
+	__u64 word;
 };
 
 /* Key of the cgroups asked for: ids of different hierarchies collide. */
@@ -179,9 +220,10 @@ enum xl_tracked_flags {
 	XL_T_SCOPE = 2,	      /* --pid or COMMAND, or descends from one */
 	XL_T_FOLLOW = 4,      /* descends from a matched process, with --follow */
 	XL_T_LEADER_CODE = 8, /* leader_code is set */
-	XL_T_RUNTIME = 16,    /* matches, with --anatomy: its forks are told */
+	XL_T_RUNTIME = 16,    /* may be a runtime, or matches with --anatomy: its forks are told */
 	XL_T_LINEAGE = 32,    /* forked by a runtime, or by such a fork; not yet another program */
 	XL_T_SLOT = 64,	      /* the entry is a slot */
+	XL_T_ELSEWHERE = 128, /* its exec, or that of who started it, had XL_F_ELSEWHERE */
 	XL_T_ONE_FORK = 256,  /* from this bit on: how many forks of it were told */
 };
 

@@ -73,6 +73,25 @@ static __always_inline bool is_seen(u32 tgid, u64 start_ns, u32 exec_id, u32 whi
 	return false;
 }
 
+/* What a process is from an exec on that matches. */
+static __always_inline u32 matched_flags(u32 flags, u64 comm, bool inside)
+{
+	flags |= XL_T_ACTIVE;
+	if (targ_follow)
+		flags |= XL_T_FOLLOW;
+	if (targ_anatomy || (targ_runtimes && may_be_runtime(comm, flags)))
+		flags |= XL_T_RUNTIME;
+	else
+		flags &= ~(XL_T_RUNTIME | XL_T_LINEAGE);
+	return inside ? flags & ~XL_T_ELSEWHERE : flags | XL_T_ELSEWHERE;
+}
+
+static __always_inline u32 unmatched_flags(u32 flags, bool started)
+{
+	flags &= ~(XL_T_ACTIVE | XL_T_RUNTIME | XL_T_LINEAGE | XL_T_ELSEWHERE);
+	return started ? flags | XL_T_ACTIVE : flags;
+}
+
 /*
  * The current task has got a new image. Pointers are loaded before the paths part,
  * here and below: the verifier looks at them again on each, see readable().
@@ -84,19 +103,21 @@ static __always_inline int handle_exec(void *ctx, struct task_struct *task, u32 
 	struct task_struct *parent = GET(direct, task, real_parent);
 	struct xl_tracked *entry = tracked_entry(leader, tgid, direct);
 	u32 flags = entry ? entry->flags : 0;
+	bool lineage = flags & XL_T_LINEAGE;
 	struct exec_scratch *scratch;
 	struct xl_header *header;
-	bool matches, started;
+	bool matches, started, inside;
 
 	/* The table knows for certain, but only of what is tracked. */
 	if (which && entry && entry->exec_id == exec_id)
 		return 0;
 	if (targ_copies > 1 && is_seen(tgid, GET(direct, leader, start_time), exec_id, which))
 		return 0;
-	matches = exec_matches(task, flags, which, direct);
+	matches = exec_matches(task, flags, which, &inside, direct);
 	/* A runtime's hook, or the payload: it is told, and what it starts is not. */
-	started = !matches && targ_anatomy && (flags & XL_T_LINEAGE);
-	if (!matches && !started && !(flags & XL_T_ACTIVE))
+	started = !matches && targ_anatomy && lineage;
+	/* Else what was forked by a runtime tells where it is: that is its container's place. */
+	if (!matches && !lineage && !(flags & XL_T_ACTIVE))
 		return 0;
 	scratch = bpf_map_lookup_elem(&exec_scratch, &which);
 	if (!scratch)
@@ -104,23 +125,31 @@ static __always_inline int handle_exec(void *ctx, struct task_struct *task, u32 
 	header = &scratch->record.header;
 	header->ts_ns = bpf_ktime_get_ns();
 	header->kind = XL_EXEC;
-	header->flags = matches || started ? 0 : XL_F_UNMATCHED;
+	if (matches || started)
+		header->flags = inside ? 0 : XL_F_ELSEWHERE;
+	else
+		header->flags = XL_F_UNMATCHED | (inside ? XL_F_IN_CGROUP : 0);
 	header->start_ns = GET(direct, leader, start_time);
 	header->tgid = tgid;
-	if (matches) {
-		flags |= XL_T_ACTIVE | (targ_follow ? XL_T_FOLLOW : 0);
-		flags |= targ_anatomy ? XL_T_RUNTIME : 0;
-	} else if (started) {
-		flags &= ~(XL_T_LINEAGE | XL_T_RUNTIME);
-		flags |= XL_T_ACTIVE;
-	} else {
-		flags &= ~(XL_T_ACTIVE | XL_T_RUNTIME);
-	}
+	flags = matches ? matched_flags(flags, comm_word(task, direct), inside) :
+			  unmatched_flags(flags, started);
 	/* An exec by another thread has ended the old leader, not the process. */
 	flags &= ~XL_T_LEADER_CODE;
 	if (note_exec(scratch, entry, flags, exec_id))
-		report_exec(ctx, task, parent, scratch, which, direct);
+		report_exec(ctx, task, parent, scratch, lineage, which, direct);
 	return 0;
+}
+
+/*
+ * Of the processes that a runtime, or one whose place is to be decided, starts. All that
+ * --follow takes of the latter are decided as it is.
+ */
+static __always_inline bool tells_forks(u32 flags)
+{
+	if (!targ_anatomy && !targ_runtimes)
+		return false;
+	return flags & (XL_T_RUNTIME | XL_T_LINEAGE) ||
+	       (flags & XL_T_FOLLOW && flags & XL_T_ELSEWHERE);
 }
 
 /* `task` has made `child`; threads come by here too. */
@@ -136,9 +165,9 @@ static __always_inline int handle_fork(void *ctx, struct task_struct *task,
 	parent = tracked_entry(leader, parent_tgid, true);
 	if (parent)
 		fresh.flags = parent->flags & (XL_T_SCOPE | XL_T_FOLLOW);
-	if (targ_anatomy && parent && (parent->flags & (XL_T_RUNTIME | XL_T_LINEAGE))) {
+	if (parent && tells_forks(parent->flags)) {
 		teller = parent;
-		fresh.flags |= XL_T_LINEAGE;
+		fresh.flags |= XL_T_LINEAGE | (parent->flags & XL_T_ELSEWHERE);
 		fresh.seq = 1;
 	}
 	if (targ_command && parent_tgid == own_tgid)
@@ -152,11 +181,38 @@ static __always_inline int handle_fork(void *ctx, struct task_struct *task,
 		if (!find_tracked(tgid, fresh.start_ns) && which + 1 == targ_copies)
 			COUNT(table_full);
 	} else if (teller) {
+		struct xl_fork record = {
+			.header.start_ns = fresh.start_ns,
+			.header.tgid = tgid,
+			.by_start_ns = leader->start_time,
+			.by_tgid = parent_tgid,
+		};
+
 		/* Runtimes fork one by one; a fetched sum would need v5.12. */
 		__sync_fetch_and_add(&teller->flags, XL_T_ONE_FORK);
-		report_fork(ctx, tgid, fresh.start_ns, parent_tgid, leader->start_time,
-			    *(volatile u32 *)&teller->flags / XL_T_ONE_FORK);
+		record.nth = *(volatile u32 *)&teller->flags / XL_T_ONE_FORK;
+		report_fork(ctx, task, child, &record, which);
 	}
+	return 0;
+}
+
+/* The current task moves `task`, and all threads of it, to a cgroup. */
+static __always_inline int handle_attach(void *ctx, struct cgroup *cgrp, struct task_struct *task)
+{
+	u32 tgid = BPF_CORE_READ(task, tgid), by_tgid = bpf_get_current_pid_tgid() >> 32;
+	struct task_struct *current = (void *)bpf_get_current_task();
+	struct xl_attach record = { .header.tgid = tgid, .by_tgid = by_tgid };
+	struct xl_tracked *moved, *by;
+
+	if (!may_be_tracked(tgid) && !may_be_tracked(by_tgid))
+		return 0;
+	record.header.start_ns = BPF_CORE_READ(task, group_leader, start_time);
+	record.by_start_ns = BPF_CORE_READ(current, group_leader, start_time);
+	moved = find_tracked(tgid, record.header.start_ns);
+	by = find_tracked(by_tgid, record.by_start_ns);
+	if ((moved && moved->flags & (XL_T_RUNTIME | XL_T_LINEAGE)) ||
+	    (by && by->flags & (XL_T_RUNTIME | XL_T_LINEAGE)))
+		report_attach(ctx, cgrp, &record);
 	return 0;
 }
 

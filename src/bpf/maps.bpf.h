@@ -16,6 +16,12 @@ const volatile bool targ_scope = false;
 const volatile bool targ_follow = false;
 const volatile bool targ_command = false;
 const volatile bool targ_anatomy = false;
+/* Tell where runtimes put their containers. */
+const volatile bool targ_runtimes = false;
+/* Let runtimes pass that are outside the cgroups asked for. */
+const volatile bool targ_from_outside = false;
+/* How their names begin; also known where that is off. */
+const volatile struct xl_word targ_runtime_words[XL_RUNTIME_WORDS] = {};
 const volatile u32 targ_args_bytes = 4096;
 const volatile u32 targ_copies = 1; /* of the tracepoints' programs, see there */
 /* The hierarchy whose cgroup is shown in rows. */
@@ -27,6 +33,7 @@ u32 tells_status = 0; /* do_exit need not be watched; by the scan */
 u32 scan_commit = 0;  /* the scan takes in what `wanted` holds */
 u32 scan_over = 0;    /* and will not again: slots may be used */
 struct xl_counters counters[XL_COUNTER_CPUS] = {};
+struct xl_left_out left_out[XL_COUNTER_CPUS] = {};
 
 /*
  * tgids that may be tracked, counted by their low bits: one load spares almost
@@ -161,9 +168,13 @@ struct cgroup_scratch {
 	u8 path[XL_CGROUP_PATH_BYTES + 256];
 };
 
+/* Whose it is: an exec's by `which`; where tracepoints are preemptible these come between. */
+#define XL_SCRATCH_FORK XL_COPIES
+#define XL_SCRATCH_ATTACH (2 * XL_COPIES)
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, 2 * XL_COPIES + 1);
 	__type(key, u32);
 	__type(value, struct cgroup_scratch);
 } cgroup_scratch SEC(".maps");
@@ -192,5 +203,9 @@ struct {
 /* Adds one to a counter of this CPU. */
 #define COUNT(field)                                                                               \
 	__sync_fetch_and_add(&counters[bpf_get_smp_processor_id() & (XL_COUNTER_CPUS - 1)].field, 1)
+
+/* The same for what the filters leave out. */
+#define LEFT_OUT(field)                                                                            \
+	__sync_fetch_and_add(&left_out[bpf_get_smp_processor_id() & (XL_COUNTER_CPUS - 1)].field, 1)
 
 #endif

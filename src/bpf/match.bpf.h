@@ -87,19 +87,77 @@ static __always_inline bool uid_matches(void)
 	return bpf_map_lookup_elem(&targ_uid_set, &uid) != NULL;
 }
 
-/* Whether the current task's new image passes the filters. */
-static __always_inline bool exec_matches(struct task_struct *task, u32 tracked_flags, u32 which,
-					 bool direct)
+/* The first eight bytes of the current task's name. */
+static __always_inline u64 comm_word(struct task_struct *task, bool direct)
 {
-	if (tracked_flags & XL_T_FOLLOW)
-		return true;
-	/* Its runtime matched, and may have moved it: its name alone is asked. */
-	if (targ_anatomy && (tracked_flags & XL_T_LINEAGE))
-		return !targ_names || name_matches(task, which, direct);
-	if (targ_scope && !(tracked_flags & XL_T_SCOPE))
+	u64 comm[2] = {};
+
+	if (direct)
+		return *(u64 *)task->comm;
+	bpf_get_current_comm(comm, sizeof(comm));
+	return comm[0];
+}
+
+/*
+ * Whether a program called so may be a runtime. What a runtime executes again goes by
+ * the number of a descriptor, by `exe`, or by that of its copy in memory: these are
+ * believed of its own processes alone. Global, here and below: see search_v1_cgroup().
+ */
+__noinline int may_be_runtime(u64 comm, u32 tracked_flags)
+{
+#pragma unroll
+	for (int i = 0; i < XL_RUNTIME_WORDS; i++)
+		if ((comm & targ_runtime_words[i].mask) == targ_runtime_words[i].word)
+			return true;
+	if (!(tracked_flags & (XL_T_RUNTIME | XL_T_LINEAGE)))
 		return false;
-	return in_asked_cgroups(task, direct) &&
-	       (!targ_names || name_matches(task, which, direct)) && (!targ_uids || uid_matches());
+	return (u8)((u8)comm - '0') <= 9 || (u32)comm == 0x657865 /* "exe" */ ||
+	       (comm & 0xffffffffffffULL) == 0x3a64666d656dULL /* "memfd:" */;
+}
+
+/* The name of a runtime itself is counted: it may be the one that was meant. */
+__noinline int count_left_out_by_name(u64 comm)
+{
+	LEFT_OUT(by_name);
+#pragma unroll
+	for (int i = 0; i < XL_RUNTIME_WORDS; i++)
+		if ((comm & (targ_runtime_words[i].mask << 8 | 0xff)) == targ_runtime_words[i].word)
+			LEFT_OUT(runtimes[i]);
+	return 0;
+}
+
+/*
+ * Whether the current task's new image passes the filters, but that it may be outside
+ * the cgroups asked for if a runtime runs it: `inside` says which.
+ */
+static __always_inline bool exec_matches(struct task_struct *task, u32 tracked_flags, u32 which,
+					 bool *inside, bool direct)
+{
+	bool follow = tracked_flags & XL_T_FOLLOW;
+	/* Its runtime matched, and may have moved it: its name alone is asked. */
+	bool lineage = targ_anatomy && (tracked_flags & XL_T_LINEAGE);
+
+	*inside = (follow || lineage) && !(tracked_flags & XL_T_ELSEWHERE);
+	if (targ_scope && !follow && !lineage && !(tracked_flags & XL_T_SCOPE))
+		return false;
+	if (!*inside)
+		*inside = in_asked_cgroups(task, direct);
+	if (follow)
+		return true;
+	if (!*inside && !lineage &&
+	    !(targ_from_outside && may_be_runtime(comm_word(task, direct), tracked_flags))) {
+		LEFT_OUT(by_cgroup);
+		return false;
+	}
+	if (targ_names && !name_matches(task, which, direct)) {
+		count_left_out_by_name(comm_word(task, direct));
+		return false;
+	}
+	if (targ_uids && !lineage && !uid_matches()) {
+		LEFT_OUT(by_uid);
+		return false;
+	}
+	return true;
 }
 
 #endif

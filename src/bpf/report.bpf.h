@@ -183,6 +183,19 @@ static __always_inline bool report_cgroup(void *ctx, struct cgroup *cgrp, u64 id
 	return false;
 }
 
+/* Reports the cgroup's name if that was not done lately; false if it could not. */
+static __always_inline bool name_cgroup(void *ctx, struct cgroup *cgrp, u64 id, u32 which)
+{
+	u64 *named = &named_cgroups[((id * 0x9e3779b97f4a7c15ULL) >> 32) & (NAMED_SLOTS - 1)];
+
+	if (*(volatile u64 *)named == id)
+		return true;
+	if (!report_cgroup(ctx, cgrp, id, which))
+		return false;
+	*(volatile u64 *)named = id;
+	return true;
+}
+
 /*
  * The id of the cgroup to show; reports its name if that was not done lately. A CPU that
  * sees one cgroup alone must look now and then whether the others have displaced it, as
@@ -194,17 +207,11 @@ static __always_inline u64 shown_cgroup(void *ctx, struct task_struct *task,
 	u32 hierarchy = targ_shown_hierarchy;
 	struct cgroup *cgrp = cgroup_in(task, hierarchy, XL_HIERARCHIES, direct);
 	u64 id = cgrp ? cgroup_id_of(cgrp, hierarchy, direct) : 0;
-	u64 *named;
 
 	if (!id || (scratch->named_cgroup == id && ++scratch->named_uses % NAMED_USES))
 		return id;
-	named = &named_cgroups[((id * 0x9e3779b97f4a7c15ULL) >> 32) & (NAMED_SLOTS - 1)];
-	if (*(volatile u64 *)named != id) {
-		if (!report_cgroup(ctx, cgrp, id, which))
-			return id;
-		*(volatile u64 *)named = id;
-	}
-	scratch->named_cgroup = id;
+	if (name_cgroup(ctx, cgrp, id, which))
+		scratch->named_cgroup = id;
 	return id;
 }
 
@@ -234,7 +241,7 @@ static __always_inline u32 peak_pages(struct signal_struct *signal, bool direct)
 
 static __always_inline void report_exec(void *ctx, struct task_struct *task,
 					struct task_struct *parent, struct exec_scratch *scratch,
-					u32 which, bool direct)
+					bool lineage, u32 which, bool direct)
 {
 	struct signal_struct *signal = FOLLOW(direct, task, signal);
 	struct xl_exec *record = &scratch->record;
@@ -248,10 +255,10 @@ static __always_inline void report_exec(void *ctx, struct task_struct *task,
 	fill_names(record, task, direct);
 	record->cgroup_id = 0;
 	record->args_bytes = 0;
-	if (!(record->header.flags & XL_F_UNMATCHED)) {
+	if (!(record->header.flags & XL_F_UNMATCHED) || lineage)
 		record->cgroup_id = shown_cgroup(ctx, task, scratch, which, direct);
+	if (!(record->header.flags & XL_F_UNMATCHED))
 		bytes = capture_args(scratch, task, direct);
-	}
 	bytes += sizeof(*record);
 	record->header.bytes = bytes;
 	barrier_var(bytes);
@@ -283,24 +290,56 @@ static __always_inline void fill_end(struct xl_exit *record, struct task_struct 
 	record->maxrss_pages = GET(direct, signal, maxrss);
 }
 
-static __always_inline void report_fork(void *ctx, u32 tgid, u64 start_ns, u32 by_tgid,
-					u64 by_start_ns, u32 nth)
+/* The record says who was forked, by whom, and which of its forks this is. */
+static __always_inline void report_fork(void *ctx, struct task_struct *task,
+					struct task_struct *child, struct xl_fork *record,
+					u32 which)
 {
-	struct xl_fork record = {
-		.header = {
-			.bytes = sizeof(record),
-			.kind = XL_FORK,
-			.ts_ns = bpf_ktime_get_ns(),
-			.start_ns = start_ns,
-			.tgid = tgid,
-			.seq = 1,
-		},
-		.by_start_ns = by_start_ns,
-		.by_tgid = by_tgid,
-		.nth = nth,
-	};
+	/* clone3() may put a child into another cgroup, of version 2. */
+	if (BPF_CORE_READ(child, cgroups) != BPF_CORE_READ(task, cgroups)) {
+		u32 hierarchy = targ_shown_hierarchy;
+		struct cgroup *cgrp = cgroup_in(child, hierarchy, XL_HIERARCHIES, false);
 
-	if (!output(ctx, &record, sizeof(record)))
+		if (in_asked_cgroups(child, false))
+			record->header.flags |= XL_F_IN_CGROUP;
+		record->cgroup_id = cgrp ? cgroup_id_of(cgrp, hierarchy, false) : 0;
+		if (record->cgroup_id)
+			name_cgroup(ctx, cgrp, record->cgroup_id, XL_SCRATCH_FORK + which);
+	}
+	record->header.bytes = sizeof(*record);
+	record->header.kind = XL_FORK;
+	record->header.ts_ns = bpf_ktime_get_ns();
+	record->header.seq = 1;
+	if (!output(ctx, record, sizeof(*record)))
+		COUNT(output_failed);
+}
+
+/* The record says who is moved, and by whom. Hierarchies that nobody asked for are passed over. */
+static __always_inline void report_attach(void *ctx, struct cgroup *cgrp, struct xl_attach *record)
+{
+	u32 hierarchy = BPF_CORE_READ(cgrp, root, hierarchy_id);
+	u64 id = BPF_CORE_READ(cgrp, kn, id);
+	bool asked = !targ_hierarchy_count;
+
+	for (u32 i = 0; i < XL_HIERARCHIES; i++) {
+		if (i >= targ_hierarchy_count)
+			break;
+		if (targ_hierarchies[i] != hierarchy)
+			continue;
+		asked = true;
+		if (in_targets(cgrp, id, hierarchy, i))
+			record->header.flags |= XL_F_IN_CGROUP;
+	}
+	if (hierarchy == targ_shown_hierarchy) {
+		record->cgroup_id = id;
+		name_cgroup(ctx, cgrp, id, XL_SCRATCH_ATTACH);
+	} else if (!asked) {
+		return;
+	}
+	record->header.bytes = sizeof(*record);
+	record->header.kind = XL_ATTACH;
+	record->header.ts_ns = bpf_ktime_get_ns();
+	if (!output(ctx, record, sizeof(*record)))
 		COUNT(output_failed);
 }
 

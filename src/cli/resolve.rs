@@ -25,6 +25,8 @@ pub fn live(
     }
     anatomy(&mut kernel, &view);
     let view = resolved(view, rows)?;
+    let places = live.record.is_some() || shows_places(&view);
+    kernel.runtimes = kernel.from_outside() || places;
     let origin = Origin::Live(Live {
         filter: kernel,
         probe: match live.probe {
@@ -40,6 +42,13 @@ pub fn live(
         record: live.record,
     });
     Ok(request(origin, view))
+}
+
+/// Whether rows have the cgroups of the containers that runtimes are called for.
+fn shows_places(view: &View) -> bool {
+    let rows = !view.quiet || view.output.is_some();
+    let shown = view.format == Format::Json || view.columns.contains(&Column::ContainerCgroup);
+    rows && shown && !view.anatomy
 }
 
 /// Names of containers cost a look at the disk for each.
@@ -86,12 +95,14 @@ fn filters(args: FilterArgs) -> (KernelFilter, RowFilter) {
     let kernel = KernelFilter {
         cgroups: args.cgroup,
         cgroup_exact: args.cgroup_exact,
+        cgroup_strict: args.cgroup_strict,
         names: args.names.into_iter().map(String::into_bytes).collect(),
         uids: args.uids,
         pids: args.pids,
         follow: false,
         command: false,
         anatomy: false,
+        runtimes: false,
     };
     let rows = RowFilter {
         line: args.line,

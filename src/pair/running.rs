@@ -1,7 +1,7 @@
 //! Looks at what has not ended yet, which change nothing.
 
 use super::{Open, Pair};
-use crate::event::{Execution, ProcessId};
+use crate::event::{Execution, Image, ProcessId};
 
 /// What runs still, as far as it is looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -36,12 +36,17 @@ impl Pair {
     }
 
     /// The longest of what runs still, for looks that are taken often: the others are
-    /// counted, but not copied. `most` of what was seen to start, and `most` of what
+    /// counted, but not copied; `taken` says which are meant. `most` of what was seen to start, and `most` of what
     /// ran before.
-    pub fn longest_running(&self, most: usize, now_ns: u64) -> Longest {
+    pub fn longest_running(
+        &self,
+        most: usize,
+        now_ns: u64,
+        taken: impl Fn(ProcessId, &Image) -> bool,
+    ) -> Longest {
         let open = self.processes.iter().filter_map(|(id, process)| {
             let open = process.open.as_ref()?;
-            Some((open.start_ns, *id, open))
+            taken(*id, &open.image).then_some((open.start_ns, *id, open))
         });
         let (seen, before): (Vec<_>, Vec<_>) = open.partition(|(.., open)| open.start_known);
         let count = (seen.len() + before.len()) as u64;

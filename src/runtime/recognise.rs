@@ -3,6 +3,39 @@
 use super::Args;
 use super::tables::{CRUN, KATA, RUNC, RUNSC, Runtime, YOUKI};
 
+/// How the names of runtimes begin, for whoever has to ask of every program: at most eight
+/// bytes of what [`by_name`] knows. A name that begins so may be another one's.
+pub const WORDS: [&[u8]; 10] = [
+    b"runc",
+    b"crun",
+    b"krun",
+    b"youki",
+    b"runsc",
+    b"kata-run",
+    b"docker-r",
+    b"buildkit",
+    b"balena-",
+    b".",
+];
+
+/// Whether a program with this comm may be a runtime.
+pub fn may_be(comm: &[u8]) -> bool {
+    WORDS.iter().any(|word| comm.starts_with(word))
+}
+
+/// The same of one that may have executed itself again, by the number of a descriptor.
+pub fn may_run_again(comm: &[u8]) -> bool {
+    may_be(comm) || is_number(comm.split(|&b| b == 0).next().unwrap_or_default())
+}
+
+/// The runtime whose name a word is, if it is one's.
+pub fn name_of_word(word: &[u8]) -> Option<&'static str> {
+    match word {
+        b"kata-run" => Some(KATA.name),
+        word => by_name(word).map(|runtime| runtime.name),
+    }
+}
+
 /// The runtime that `argv0` names, or `comm` where argv\[0\] tells nothing.
 pub(super) fn runtime<'a, I>(
     argv0: Option<&'a [u8]>,

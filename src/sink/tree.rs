@@ -111,6 +111,8 @@ mod tests {
             reexecs: 0,
             used: None,
             maxrss_pages: None,
+            place: None,
+            part_of: None,
         }
     }
 

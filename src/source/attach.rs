@@ -95,6 +95,7 @@ pub fn set_autoload(
             program.set_autoload(used && nth < copies);
         }
     }
+    progs.tp_attach.set_autoload(filter.runtimes);
     progs.tp_signal.set_autoload(!kprobe);
     progs.tp_free.set_autoload(!kprobe);
     for program in [
@@ -112,7 +113,7 @@ pub fn set_autoload(
 /// Whether children take something from their parents. If not, forks are not looked
 /// at, which they all would pay for.
 fn needs_forks(filter: &KernelFilter) -> bool {
-    filter.scoped() || filter.follow || filter.anatomy
+    filter.scoped() || filter.follow || filter.anatomy || filter.runtimes
 }
 
 /// What is attached; dropping it detaches.
@@ -138,6 +139,9 @@ pub fn attach(
     copies: u32,
 ) -> Result<Attached> {
     let mut attached = Attached::default();
+    if filter.runtimes {
+        attached.add(progs.tp_attach.attach(), "tracepoint cgroup_attach_task")?;
+    }
     if needs_forks(filter) {
         let programs = [&progs.tp_fork, &progs.tp_fork_2, &progs.tp_fork_3];
         attached.copies(programs, copies, "tracepoint sched_process_fork")?;

@@ -89,7 +89,8 @@ impl Engines {
     pub fn name_all(&mut self, batch: &mut Batch) {
         for cgroup in wire::cgroups(&batch.bytes) {
             let place = container::place(cgroup.path.as_bytes());
-            self.note_cgroup(cgroup.id, place.container.is_some());
+            let of_container = place.container.is_some() || cgroup.truncated;
+            self.note_cgroup(cgroup.id, of_container);
             batch
                 .names
                 .extend(place.container.and_then(|id| self.meet(&id, None)));
@@ -103,6 +104,7 @@ impl Engines {
         }
     }
 
+    /// One whose path is cut off may be a container's: what names that is missing.
     fn note_cgroup(&mut self, id: u64, of_container: bool) {
         if self.outside.len() >= OUTSIDE_MAX {
             self.outside.clear();

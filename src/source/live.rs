@@ -1,9 +1,9 @@
 //! The live kernel as a source: loads and attaches the kernel side, reads its
 //! buffers, and accounts for what it could not deliver.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::mem::MaybeUninit;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -13,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use super::attach::{self, Attached, Flavour};
+use super::containers::Containers;
 use super::engines::Engines;
 use super::host::Facts;
 use super::perf::PerfBuffer;
@@ -22,6 +23,7 @@ use super::{About, Alive, Batch, Ending, Source, iter, load};
 use crate::config::Live as Config;
 use crate::doctor;
 use crate::loss::SourceLosses;
+use crate::nearest::LeftOut;
 use crate::skel::{ExeclatSkel, ExeclatSkelBuilder};
 use crate::wire;
 
@@ -54,6 +56,7 @@ pub struct Live {
     scan_link: Link,
     perf: PerfBuffer,
     engines: Option<Engines>,
+    containers: Option<Containers>,
     skel: ExeclatSkel<'static>,
     /// Records for the next batch: of what ran already, and what was read while processes
     /// were listed.
@@ -86,6 +89,9 @@ impl Live {
         }
         let (flavour, why) = attach::choose(config.probe, &facts)?;
         let plan = load::plan(&config.filter)?;
+        // Reads its first files while the kernel side is loaded.
+        let containers = config.filter.runtimes.then(Containers::start);
+        let mut containers = containers.transpose()?;
         let mut notes = vec![format!("{} flavour: {why}", flavour.name())];
 
         // One per process, for as long as it lives.
@@ -122,7 +128,18 @@ impl Live {
         let mut attached = attach::attach(progs, flavour, &config.filter, tells_status, copies)?;
         notes.append(&mut attached.notes);
 
-        let about = about(flavour, &plan.shown, config.filter.anatomy);
+        let mut about = about(flavour, &plan.shown, config.filter.anatomy);
+        let mut warnings: Vec<String> = doctor::warnings(&checks).collect();
+        if config.filter.from_outside()
+            && let Some(containers) = &mut containers
+        {
+            // With the probes live: who makes one from now on is seen.
+            if !plan.directories.iter().all(|dir| containers.list(dir)) {
+                warnings.push("too many cgroups to know each container there by its id".into());
+            }
+            let shown = |directory: &PathBuf| directory.to_string_lossy().into_owned();
+            about.cgroups = plan.directories.iter().map(shown).collect();
+        }
         let mut live = Live {
             wall_offset_ns: about.wall_offset_ns,
             about,
@@ -131,10 +148,11 @@ impl Live {
             scan_link,
             perf,
             engines: config.names.then(|| Engines::new(Path::new("/"))),
+            containers,
             skel,
             waiting: Vec::new(),
             malformed: 0,
-            warnings: doctor::warnings(&checks).collect(),
+            warnings,
             lists_all: !facts.pid_namespace,
             losses_seen: 0,
             looked_ns: 0,
@@ -176,6 +194,7 @@ impl Live {
             args_bytes: config.args_bytes,
             shown_hierarchy,
             named: HashSet::new(),
+            contained: HashMap::new(),
             own_tgid,
             proc_is_ours: proc_calls_us() == Some(own_tgid),
             drain: &mut |out| drain(perf, malformed, out),
@@ -210,6 +229,9 @@ impl Live {
         drain(&mut self.perf, &mut self.malformed, &mut batch.bytes)?;
         if let Some(engines) = &mut self.engines {
             engines.name_all(batch);
+        }
+        if let Some(containers) = &mut self.containers {
+            containers.look(&batch.bytes, &mut batch.places);
         }
         batch.horizon_ns = now_ns.saturating_sub(SLACK_NS);
         let wall_offset_ns = wall_offset_ns();
@@ -280,6 +302,9 @@ impl Source for Live {
         self.skipped = self.skipped_since_live();
         self.attached = None;
         let read = self.read(batch);
+        if let Some(containers) = &mut self.containers {
+            containers.settle(&mut batch.places);
+        }
         // Probe after probe is detached: what they saw meanwhile is not all of it.
         wire::retain_until(&mut batch.bytes, ended_ns);
         batch.horizon_ns = u64::MAX;
@@ -287,6 +312,7 @@ impl Source for Live {
         Ending {
             ended_ns,
             losses: self.losses(),
+            left_out: self.left_out(),
             failed: failed.err().map(|error| format!("{error:#}")),
         }
     }
@@ -294,8 +320,13 @@ impl Source for Live {
     fn losses(&self) -> SourceLosses {
         let mut losses = self.counted.clone().unwrap_or_else(|| self.count());
         losses.malformed = self.malformed;
+        losses.places_unread = self.containers.as_ref().map_or(0, Containers::unread);
         losses.skipped.clone_from(&self.skipped);
         losses
+    }
+
+    fn left_out(&self) -> LeftOut {
+        self.count_left_out()
     }
 }
 
@@ -329,6 +360,7 @@ fn about(flavour: Flavour, shown: &Hierarchy, forks: bool) -> About {
         wall_offset_ns: wall_offset_ns(),
         page_bytes: load::page_bytes(),
         cgroup_mount: shown.mount.to_string_lossy().into_owned(),
+        cgroups: Vec::new(),
         forks,
     }
 }

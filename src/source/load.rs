@@ -2,6 +2,7 @@
 //! for, the sizes of maps and buffers, and what this host lacks.
 
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use libbpf_rs::{MapCore as _, MapFlags};
@@ -10,7 +11,8 @@ use super::attach::Flavour;
 use super::host::Facts;
 use super::targets::{self, Hierarchy, Target};
 use crate::config::{KernelFilter, Live as Config};
-use crate::skel::types::{xl_cgroup_key, xl_limits, xl_match};
+use crate::runtime;
+use crate::skel::types::{xl_cgroup_key, xl_limits, xl_match, xl_word};
 use crate::skel::{ExeclatSkel, OpenExeclatSkel};
 use crate::wire;
 
@@ -34,6 +36,8 @@ pub struct Plan {
     hierarchies: Vec<u32>,
     /// The hierarchy whose cgroups are shown.
     pub shown: Hierarchy,
+    /// The directories of the targets, without links.
+    pub directories: Vec<PathBuf>,
 }
 
 /// What the filters mean on this host.
@@ -46,6 +50,7 @@ pub fn plan(filter: &KernelFilter) -> Result<Plan> {
         targets: Vec::new(),
         hierarchies: Vec::new(),
         shown: targets::shown_by_default()?,
+        directories: Vec::new(),
     };
     for (i, path) in filter.cgroups.iter().enumerate() {
         let (target, hierarchy) = targets::resolve(path, &known)?;
@@ -56,6 +61,8 @@ pub fn plan(filter: &KernelFilter) -> Result<Plan> {
             plan.hierarchies.push(target.hierarchy);
         }
         plan.targets.push(target);
+        plan.directories
+            .push(fs::canonicalize(path).unwrap_or_else(|_| path.clone()));
     }
     if plan.hierarchies.len() > xl_limits::XL_HIERARCHIES.0 as usize {
         bail!(
@@ -91,6 +98,12 @@ pub fn configure(
     rodata.targ_follow = filter.follow;
     rodata.targ_command = filter.command;
     rodata.targ_anatomy = filter.anatomy;
+    rodata.targ_runtimes = filter.runtimes;
+    rodata.targ_from_outside = filter.from_outside();
+    let mut words = runtime::WORDS.into_iter();
+    for place in &mut rodata.targ_runtime_words {
+        *place = word(words.next());
+    }
     rodata.targ_args_bytes = config.args_bytes;
     rodata.targ_copies = copies;
     rodata.targ_shown_hierarchy = plan.shown.id;
@@ -130,11 +143,7 @@ pub fn configure(
         let slots = xl_limits::XL_SLOTS.0;
         maps.seen_execs.set_max_entries(slots).context(resize)?;
     }
-    for scratch in [
-        &mut maps.exec_scratch,
-        &mut maps.name_scratch,
-        &mut maps.cgroup_scratch,
-    ] {
+    for scratch in [&mut maps.exec_scratch, &mut maps.name_scratch] {
         let each = match flavour {
             Flavour::Tracepoint => copies,
             Flavour::Kprobe => 1,
@@ -142,6 +151,20 @@ pub fn configure(
         scratch.set_max_entries(each).context(resize)?;
     }
     Ok(())
+}
+
+/// The beginning of a name, as the kernel side compares it; one that is none matches nothing.
+fn word(name: Option<&[u8]>) -> xl_word {
+    let name = name.unwrap_or_default();
+    if name.is_empty() {
+        return xl_word { mask: 0, word: 1 };
+    }
+    let mut bytes = [[0; 8]; 2];
+    for (at, byte) in name.iter().take(8).enumerate() {
+        (bytes[0][at], bytes[1][at]) = (0xff, *byte);
+    }
+    let [mask, word] = bytes.map(u64::from_ne_bytes);
+    xl_word { mask, word }
 }
 
 /// One for each tgid, up to the most that the kernel side makes use of.

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 
 use super::{About, Batch, Ending, Source, Unusable};
 use crate::loss::SourceLosses;
+use crate::nearest::LeftOut;
 use crate::recording::{Chunk, Reader};
 
 /// A recording, read from its beginning.
@@ -80,6 +81,12 @@ impl Source for Replay {
                 batch.wall_offset_ns = self.wall_offset_ns;
                 return Ok(true);
             }
+            Ok(Some(Chunk::Places(places))) => {
+                batch.places = places;
+                batch.horizon_ns = self.horizon_ns;
+                batch.wall_offset_ns = self.wall_offset_ns;
+                return Ok(true);
+            }
             Ok(Some(Chunk::End(ending))) => {
                 self.ending = Some(ending);
                 let rest = self.reader.skip_rest();
@@ -110,6 +117,11 @@ impl Source for Replay {
             .as_ref()
             .map(|e| e.losses.clone())
             .unwrap_or_default()
+    }
+
+    fn left_out(&self) -> LeftOut {
+        let ending = self.ending.as_ref();
+        ending.map(|e| e.left_out.clone()).unwrap_or_default()
     }
 
     fn unusable(&self) -> Option<Unusable> {

@@ -13,8 +13,10 @@ use super::iter::{Listed, list};
 use crate::config::KernelFilter;
 use crate::event::{Argv, ProcessId};
 use crate::filter::name_matches;
+use crate::runtime;
 use crate::skel::types::{
-    xl_cgroup, xl_exec, xl_flags, xl_header, xl_kind, xl_limits, xl_tracked_flags, xl_wanted,
+    xl_attach, xl_cgroup, xl_exec, xl_flags, xl_header, xl_kind, xl_limits, xl_tracked_flags,
+    xl_wanted,
 };
 use crate::wire;
 
@@ -40,6 +42,9 @@ pub struct Scan<'a> {
     pub shown_hierarchy: u32,
     /// Ids of cgroups whose name was reported.
     pub named: HashSet<u64>,
+    /// By the pid of a parent outside the cgroups asked for, a child that is inside: where
+    /// the parent is a runtime, that is its container.
+    pub contained: HashMap<u32, xl_exec>,
     /// execlat itself.
     pub own_tgid: u32,
     /// /proc calls processes by the numbers that the kernel side has for them.
@@ -69,6 +74,7 @@ impl Scan<'_> {
             let listed = list(self.link, &mut || (self.drain)(out))?;
             if pass == 0 {
                 self.check_pids(&listed)?;
+                self.note_contained(&listed);
             }
             let candidates = self.choose(listed, &settled, &mut flags_of, out)?;
             if candidates.is_empty() {
@@ -89,6 +95,15 @@ impl Scan<'_> {
             }
         }
         Ok(())
+    }
+
+    fn note_contained(&mut self, listed: &[Listed]) {
+        if !self.filter.from_outside() {
+            return;
+        }
+        let inside = listed.iter().filter(|p| p.has(xl_flags::XL_F_IN_CGROUP));
+        let by_parent = inside.map(|process| (process.record.ppid, process.record));
+        self.contained = by_parent.collect();
     }
 
     /// Who matches, or descends from one that does, and is not settled yet.
@@ -139,9 +154,11 @@ impl Scan<'_> {
         let filter = self.filter;
         let in_scope = !filter.scoped() || flags & xl_tracked_flags::XL_T_SCOPE.0 != 0;
         let follows = flags & xl_tracked_flags::XL_T_FOLLOW.0 != 0;
+        let inside = listed.has(xl_flags::XL_F_IN_CGROUP);
+        let outside = !inside && filter.from_outside();
         let may_match = follows
             || (in_scope
-                && listed.has(xl_flags::XL_F_IN_CGROUP)
+                && (inside || (outside && runtime::may_run_again(&listed.record.comm)))
                 && (filter.uids.is_empty() || filter.uids.contains(&listed.record.uid)));
         let mut candidate = Candidate {
             listed,
@@ -159,8 +176,16 @@ impl Scan<'_> {
                 fault: candidate.fault,
             };
             let named = || name_matches(&filter.names, comm, argv.first());
-            if follows || filter.names.is_empty() || named() {
+            let is_runtime = filter.runtimes && runtime::is_one(&argv, comm);
+            let taken = follows || inside || is_runtime;
+            if taken && (follows || filter.names.is_empty() || named()) {
                 flags |= xl_tracked_flags::XL_T_ACTIVE.0;
+                if is_runtime {
+                    flags |= xl_tracked_flags::XL_T_RUNTIME.0;
+                }
+                if outside {
+                    flags |= xl_tracked_flags::XL_T_ELSEWHERE.0;
+                }
                 if filter.follow {
                     flags |= xl_tracked_flags::XL_T_FOLLOW.0;
                 }
@@ -236,6 +261,12 @@ impl Scan<'_> {
                     append_cgroup(&process.record, self.shown_hierarchy, out);
                 }
                 append_record(process.record, candidate, out);
+                if let Some(child) = self.contained.get(&process.record.header.tgid) {
+                    append_attach(&process.record, child, out);
+                    if self.proc_is_ours && self.named.insert(child.cgroup_id) {
+                        append_cgroup(child, self.shown_hierarchy, out);
+                    }
+                }
             }
         }
         Ok(())
@@ -314,12 +345,36 @@ fn append_cgroup(record: &xl_exec, hierarchy: u32, out: &mut Vec<u8>) {
 fn append_record(mut record: xl_exec, candidate: &Candidate, out: &mut Vec<u8>) {
     record.header.bytes += candidate.args.len() as u32;
     record.args_bytes = candidate.true_bytes;
-    record.header.flags = match candidate.fault {
-        true => xl_flags::XL_F_ARGS_FAULT.0 as u16,
-        false => 0,
-    };
+    let elsewhere = candidate.flags & xl_tracked_flags::XL_T_ELSEWHERE.0 != 0;
+    let flags = [
+        (candidate.fault, xl_flags::XL_F_ARGS_FAULT),
+        (elsewhere, xl_flags::XL_F_ELSEWHERE),
+    ];
+    let flags = flags.iter().filter(|(is_set, _)| *is_set);
+    record.header.flags = flags.fold(0, |all, (_, flag)| all | flag.0 as u16);
     out.extend_from_slice(wire::as_bytes(&record));
     out.extend_from_slice(&candidate.args);
+}
+
+/// A runtime that ran before has put a child into its container: as if that were seen now.
+fn append_attach(runtime: &xl_exec, child: &xl_exec, out: &mut Vec<u8>) {
+    let attach = xl_attach {
+        header: xl_header {
+            bytes: size_of::<xl_attach>() as u32,
+            kind: xl_kind::XL_ATTACH.0 as u16,
+            flags: xl_flags::XL_F_IN_CGROUP.0 as u16,
+            // After the record of the runtime itself.
+            ts_ns: runtime.header.ts_ns + 1,
+            start_ns: child.header.start_ns,
+            tgid: child.header.tgid,
+            seq: 0,
+        },
+        by_start_ns: runtime.header.start_ns,
+        cgroup_id: child.cgroup_id,
+        by_tgid: runtime.header.tgid,
+        pad: 0,
+    };
+    out.extend_from_slice(wire::as_bytes(&attach));
 }
 
 #[cfg(test)]

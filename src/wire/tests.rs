@@ -94,10 +94,11 @@ fn what_an_exit_used_may_be_unknown() {
 #[test]
 fn a_fork_names_who_made_it() {
     let mut bytes = exec_record(0, b"", 0)[..size_of::<xl_header>()].to_vec();
-    bytes[..4].copy_from_slice(&48u32.to_ne_bytes());
+    bytes[..4].copy_from_slice(&56u32.to_ne_bytes());
     bytes[4..6].copy_from_slice(&(xl_kind::XL_FORK.0 as u16).to_ne_bytes());
     assert_eq!(decode(&bytes), Err(DecodeError::Length));
     bytes.extend(800u64.to_ne_bytes());
+    bytes.extend(0u64.to_ne_bytes());
     bytes.extend(4200u32.to_ne_bytes());
     bytes.extend(2u32.to_ne_bytes());
     let Ok(Record::Event(event)) = decode(&bytes) else {
@@ -111,7 +112,61 @@ fn a_fork_names_who_made_it() {
         tgid: 4200,
         start_ns: 800,
     };
-    assert_eq!(event.kind, EventKind::Fork { by, nth: 2 });
+    assert_eq!(
+        event.kind,
+        EventKind::Fork {
+            by,
+            nth: 2,
+            place: None
+        }
+    );
+}
+
+#[test]
+fn an_attach_is_in_no_sequence() {
+    let attach = xl_attach {
+        header: xl_header {
+            bytes: size_of::<xl_attach>() as u32,
+            kind: xl_kind::XL_ATTACH.0 as u16,
+            flags: xl_flags::XL_F_IN_CGROUP.0 as u16,
+            tgid: 4211,
+            ..xl_header::default()
+        },
+        by_tgid: 4200,
+        by_start_ns: 800,
+        cgroup_id: 77,
+        pad: 0,
+    };
+    let Ok(Record::Event(event)) = decode(as_bytes(&attach)) else {
+        panic!("no event");
+    };
+    let by = ProcessId {
+        tgid: 4200,
+        start_ns: 800,
+    };
+    let place = Place {
+        cgroup_id: 77,
+        inside: true,
+    };
+    assert_eq!(event.kind, EventKind::Attach { by, place });
+    assert_eq!((event.process.tgid, event.seq), (4211, 0));
+}
+
+/// Records are looked into only where the name allows it.
+#[test]
+fn images_are_chosen_by_their_comm() {
+    let elsewhere = xl_flags::XL_F_ELSEWHERE.0 as u16;
+    let unmatched = xl_flags::XL_F_UNMATCHED.0 as u16;
+    let batch = [
+        exec_record(elsewhere, b"runc\0state\0", 11),
+        exec_record(unmatched, b"", 0),
+        exec_record(0, b"runc\0list\0", 10),
+    ]
+    .concat();
+    let found: Vec<_> = images(&batch, |comm| comm.starts_with(b"runc\0")).collect();
+    let elsewhere: Vec<_> = found.iter().map(|image| image.elsewhere).collect();
+    assert_eq!(elsewhere, [true, false]);
+    assert_eq!(images(&batch, |comm| comm.starts_with(b"crun")).count(), 0);
 }
 
 #[test]

@@ -31,6 +31,7 @@ pub fn all() -> Vec<(&'static str, Vec<u8>)> {
         ("cut.xl", cut()),
         ("starts.xl", starts::starts()),
         ("starts-lost.xl", starts::lost()),
+        ("worker.xl", worker()),
         ("starts-none.xl", Story::with_forks().at(SECOND).finish()),
     ];
     all.extend(losses());
@@ -74,6 +75,45 @@ fn cgroups(s: &mut Story) {
     s.cgroup(DOCKER, format!("/docker/{id}").as_bytes(), false);
     s.cgroup(USER, b"/user.slice/user-1000.slice", false);
     s.cgroup(DEEP, b"/deep/deeper/deepest", true);
+}
+
+/// A Garden worker, of which the containers below `/garden` were asked for: runtimes are
+/// called from a service's cgroup, for containers there and elsewhere.
+fn worker() -> Vec<u8> {
+    const GDN: u64 = 201;
+    const HANDLE: u64 = 202;
+    const OTHER: u64 = 203;
+    let id = "4f797c539e6c745de61a93ca3ff892358ecbcaccd8414d5db545c38428142970";
+    let mut s = Story::of_cgroups(&["/sys/fs/cgroup/garden"]);
+    s.cgroup(GDN, b"/system.slice/gdn.service", false);
+    s.cgroup(HANDLE, b"/garden/web", false);
+    s.cgroup(OTHER, format!("/docker/{id}").as_bytes(), false);
+    s.kept(
+        "/run/docker/runtime-runc/moby",
+        id,
+        "/sys/fs/cgroup/docker/x",
+    );
+    let gdn = |line: &str| image(line).outside(GDN);
+    s.at(0).exec(910, &gdn("runc create --bundle /b web"));
+    s.at(6 * MS).fork(910, 911);
+    s.exec(911, &gdn("runc init"));
+    s.at(8 * MS).attach(910, 911, HANDLE, true);
+    s.at(12 * MS).exit(911, code(0));
+    s.at(24 * MS).exit(910, code(0));
+    s.at(30 * MS)
+        .run(920, &gdn("runc start web"), 5 * MS, code(0));
+    let claim = gdn("runc state web").by(1, 65534);
+    s.at(40 * MS).run(930, &claim, 4 * MS, code(0));
+    s.at(50 * MS)
+        .run(940, &gdn("runc --root /run/b state web"), 4 * MS, code(1));
+    let moby = format!("runc --root /run/docker/runtime-runc/moby state {id}");
+    s.at(60 * MS).run(950, &gdn(&moby), 4 * MS, code(0));
+    s.at(70 * MS).run(960, &gdn("runc list"), 9 * MS, code(0));
+    s.at(80 * MS)
+        .run(970, &image("sleep 1").within(HANDLE), 4 * MS, code(0));
+    s.at(90 * MS).exec(980, &gdn("runc events web"));
+    s.exec(981, &gdn("runc events other"));
+    s.at(3 * SECOND).finish()
 }
 
 /// What Garden does with a container.
@@ -268,6 +308,7 @@ fn source_losses() -> SourceLosses {
         cgroup_unknown: 23,
         cgroup_names: 29,
         malformed: 31,
+        places_unread: 37,
     }
 }
 

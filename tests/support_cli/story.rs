@@ -9,7 +9,8 @@ use std::rc::Rc;
 use execlat::event::ProcessId;
 use execlat::loss::SourceLosses;
 use execlat::recording::Writer;
-use execlat::source::{About, Alive, Batch, ContainerName, Ending};
+use execlat::source::{About, Alive, Batch, ContainerName, Ending, Places};
+use execlat::state::StatePlace;
 
 /// `CLOCK_MONOTONIC` when tracing began.
 pub const BEGAN_NS: u64 = 1_000_000_000_000;
@@ -21,8 +22,11 @@ const EXIT: u16 = 2;
 const RUNNING: u16 = 3;
 const CGROUP: u16 = 4;
 const FORK: u16 = 5;
+const ATTACH: u16 = 6;
 const UNMATCHED: u16 = 1;
 const FAULT: u16 = 2;
+const IN_CGROUP: u16 = 4;
+const ELSEWHERE: u16 = 512;
 /// The most that a process had resident, of any of its images.
 const PEAK_PAGES: u64 = 977;
 const HEADER_BYTES: usize = 32;
@@ -39,6 +43,8 @@ pub struct Image {
     pub ppid: u32,
     pub uid: u32,
     pub cgroup: u64,
+    /// It is outside the cgroups asked for.
+    pub elsewhere: bool,
     /// Pages that earlier images of its process had resident.
     pub earlier_peak: u32,
 }
@@ -64,6 +70,7 @@ pub fn image_of(args: &[&[u8]]) -> Image {
         ppid: 4000,
         uid: 0,
         cgroup: 0,
+        elsewhere: false,
         earlier_peak: 0,
     }
 }
@@ -82,6 +89,12 @@ impl Image {
     pub fn within(mut self, cgroup: u64) -> Image {
         self.cgroup = cgroup;
         self
+    }
+
+    /// In a cgroup that was not asked for.
+    pub fn outside(mut self, cgroup: u64) -> Image {
+        self.elsewhere = true;
+        self.within(cgroup)
     }
 
     pub fn after_peak(mut self, pages: u32) -> Image {
@@ -147,6 +160,7 @@ impl Story {
             wall_offset_ns: WALL_NS - BEGAN_NS as i64,
             page_bytes: 4096,
             cgroup_mount: cgroup_mount.into(),
+            cgroups: Vec::new(),
             forks: false,
         })
     }
@@ -155,6 +169,13 @@ impl Story {
     pub fn with_forks() -> Story {
         let mut about = Story::new().about;
         about.forks = true;
+        Story::by(about)
+    }
+
+    /// Of these cgroups, with what runtimes do to them from outside.
+    pub fn of_cgroups(directories: &[&str]) -> Story {
+        let mut about = Story::new().about;
+        about.cgroups = directories.iter().map(|&d| d.to_owned()).collect();
         Story::by(about)
     }
 
@@ -205,10 +226,30 @@ impl Story {
         let nth = self.forks.entry(by).or_default();
         *nth += 1;
         let mut rest = self.processes[&by].0.to_le_bytes().to_vec();
+        rest.extend(0u64.to_le_bytes());
         rest.extend(by.to_le_bytes());
         rest.extend(nth.to_le_bytes());
         self.processes.insert(pid, (self.now_ns, 1));
         self.record(FORK, 0, (pid, self.now_ns, 1), &rest)
+    }
+
+    /// A process moves another to a cgroup.
+    pub fn attach(&mut self, by: u32, pid: u32, cgroup: u64, inside: bool) -> &mut Story {
+        let mut rest = self.processes[&by].0.to_le_bytes().to_vec();
+        rest.extend(cgroup.to_le_bytes());
+        rest.extend(by.to_le_bytes());
+        rest.extend(0u32.to_le_bytes());
+        let process = (pid, self.processes[&pid].0, 0);
+        self.record(ATTACH, if inside { IN_CGROUP } else { 0 }, process, &rest)
+    }
+
+    /// What a runtime keeps on disk: its directory, a container, that one's cgroup.
+    pub fn kept(&mut self, root: &str, id: &str, directory: &str) -> &mut Story {
+        let [root, id, directory] = [root, id, directory].map(str::to_owned);
+        let cgroups = vec![directory];
+        let states = &mut self.batch.places.states;
+        states.push(StatePlace { root, id, cgroups });
+        self
     }
 
     /// It becomes something that is not asked for.
@@ -271,6 +312,7 @@ impl Story {
         self.writer.batch(&self.batch).expect("memory");
         self.batch.bytes.clear();
         self.batch.names.clear();
+        self.batch.places = Places::default();
         self.batch.alive = None;
         self
     }
@@ -300,6 +342,7 @@ impl Story {
         let ending = Ending {
             ended_ns,
             losses,
+            left_out: Default::default(),
             failed: None,
         };
         self.writer.finish(&ending).expect("memory");
@@ -319,7 +362,9 @@ impl Story {
     }
 
     fn image(&mut self, kind: u16, pid: u32, image: &Image) -> &mut Story {
-        let flags = if image.fault { FAULT } else { 0 };
+        let fault = if image.fault { FAULT } else { 0 };
+        let elsewhere = if image.elsewhere { ELSEWHERE } else { 0 };
+        let flags = fault | elsewhere;
         self.exec_record(kind, flags, pid, image)
     }
 

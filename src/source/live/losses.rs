@@ -5,6 +5,8 @@ use std::os::fd::AsFd as _;
 
 use super::Live;
 use crate::loss::SourceLosses;
+use crate::nearest::LeftOut;
+use crate::runtime;
 use crate::skel::types::xl_counters;
 use crate::source::attach::Attached;
 use crate::source::sys;
@@ -32,7 +34,29 @@ impl Live {
             cgroup_unknown: sum(|c| c.cgroup_unknown),
             cgroup_names: sum(|c| c.names_failed),
             malformed: 0,
+            places_unread: 0,
         }
+    }
+
+    /// What the kernel side's filters have left out.
+    pub(super) fn count_left_out(&self) -> LeftOut {
+        let mut all = LeftOut::default();
+        for left_out in &self.bss().left_out {
+            let runtimes = runtime::WORDS.iter().zip(left_out.runtimes);
+            let named = runtimes
+                .filter(|(_, count)| *count > 0)
+                .filter_map(|(word, count)| {
+                    let name = runtime::name_of_word(word)?;
+                    Some((name.to_owned(), count))
+                });
+            all.add(&LeftOut {
+                by_cgroup: left_out.by_cgroup,
+                by_name: left_out.by_name,
+                by_uid: left_out.by_uid,
+                runtimes: named.collect(),
+            });
+        }
+        all
     }
 
     pub(super) fn skipped_since_live(&self) -> Vec<(String, u64)> {
@@ -67,6 +91,7 @@ impl Live {
             Some((name, misses.into_iter().flatten().fold(first, u64::min)))
         });
         let once = [
+            ("attach", &progs.tp_attach),
             ("signal", &progs.tp_signal),
             ("free", &progs.tp_free),
             ("execve", &progs.kp_execve),

@@ -1,0 +1,240 @@
+//! Which cgroup the container is in that a runtime's execution is about. A runtime runs
+//! in its caller's cgroup, not in the container's; whoever asks for a container means
+//! what is done to it as well.
+//!
+//! The evidence, the best first: where the kernel saw the runtime put a process; what the
+//! runtime keeps on disk of the container with that id; a cgroup that bears the id. An id
+//! alone is a claim: it is believed of root outside of any container. Pure.
+
+use std::hash::RandomState;
+
+use crate::container;
+use crate::event::{Execution, Image, Place};
+use crate::names::{Names, Newest};
+use crate::runtime;
+use crate::source::About;
+use crate::state::{self, StatePlace};
+
+/// Ids that are known at most, the newest half of that at least.
+const IDS_MAX: usize = 32_768;
+/// Containers with one id that are told apart, and cgroups that bear it.
+const SAME_ID_MAX: usize = 16;
+
+/// A container's cgroup.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Found {
+    /// Its path in the hierarchy that is shown, if it is known there.
+    pub path: Option<String>,
+    /// It is one of the cgroups asked for when the events were traced, or is below one.
+    pub inside: bool,
+}
+
+/// What is known of the container that an execution is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Its cgroup.
+    Found(Found),
+    /// Nothing so far: what tells it may be on its way.
+    NotYet,
+    /// It is about no container, or about one that nothing is known of.
+    Unknown,
+    /// It names a container, and whoever ran it is not believed.
+    Unbelieved,
+}
+
+/// All that has the same id.
+#[derive(Debug, Clone, Default)]
+struct Namesakes {
+    /// By the directory where the runtime keeps its containers; None: it has none of that id.
+    by_root: Vec<(String, Option<Found>)>,
+    /// Cgroups that bear the id, absolute.
+    cgroups: Vec<String>,
+}
+
+/// What is known of containers' cgroups.
+#[derive(Debug, Default)]
+pub struct ContainerCgroups {
+    /// Where the hierarchy that is shown was mounted.
+    mount: String,
+    /// Directories that were asked for, absolute.
+    asked: Vec<String>,
+    ids: Newest<String, Namesakes, RandomState, IDS_MAX>,
+}
+
+impl ContainerCgroups {
+    /// Of one source.
+    pub fn new(about: &About) -> ContainerCgroups {
+        ContainerCgroups {
+            mount: about.cgroup_mount.clone(),
+            asked: about.cgroups.clone(),
+            ids: Newest::default(),
+        }
+    }
+
+    /// Takes what a runtime keeps of one of its containers.
+    pub fn add_state(&mut self, state: StatePlace) {
+        let found = state.cgroups.iter().map(|directory| Found {
+            path: self.shown(directory).map(str::to_owned),
+            inside: self.is_inside(directory),
+        });
+        let found = found.reduce(|one, other| Found {
+            path: one.path.or(other.path),
+            inside: one.inside || other.inside,
+        });
+        self.bind(state.root, state.id, found);
+    }
+
+    /// Takes a cgroup by its path in the hierarchy that is shown.
+    pub fn add_cgroup(&mut self, path: &str) {
+        self.add_directory(&format!("{}{path}", self.mount));
+    }
+
+    /// Takes a cgroup by its directory. What is below a container's is not another's, though
+    /// who is in there may call it so.
+    pub fn add_directory(&mut self, directory: &str) {
+        let place = container::place(directory.as_bytes());
+        let (id, cgroup) = match place.container {
+            Some(id) => (id, str::from_utf8(place.cgroup).unwrap_or(directory)),
+            None => match directory.rsplit_once('/') {
+                Some((_, name)) if !name.is_empty() => (name.into(), directory),
+                _ => return,
+            },
+        };
+        let known = self.ids.get(&*id);
+        if known.is_some_and(|known| known.cgroups.iter().any(|known| known == cgroup)) {
+            return;
+        }
+        self.change(&id, |same| same.cgroups.push(cgroup.to_owned()));
+    }
+
+    /// Takes where the kernel saw a runtime put a process.
+    pub fn add_place(&mut self, image: &Image, place: Place, names: &Names) {
+        if !is_believed(image, names) {
+            return;
+        }
+        if let Some((root, id)) = called(image) {
+            self.bind(root, id, Some(found(place, names)));
+        }
+    }
+
+    fn bind(&mut self, root: String, id: String, found: Option<Found>) {
+        self.change(&id, |same| {
+            match same.by_root.iter_mut().find(|(known, _)| *known == root) {
+                // A file that is gone says nothing against what was seen.
+                Some((_, known)) => *known = found.or(known.take()),
+                None => same.by_root.push((root, found)),
+            }
+        });
+    }
+
+    fn change(&mut self, id: &str, change: impl FnOnce(&mut Namesakes)) {
+        let mut same = self.ids.get(id).cloned().unwrap_or_default();
+        change(&mut same);
+        if same.by_root.len() > SAME_ID_MAX {
+            same.by_root.remove(0);
+        }
+        if same.cgroups.len() > SAME_ID_MAX {
+            same.cgroups.remove(0);
+        }
+        self.ids.insert(id.to_owned(), same);
+    }
+
+    /// The cgroup of the container that an execution is about; `waits`: more may come.
+    pub fn of(&self, execution: &Execution, names: &Names, waits: bool) -> Answer {
+        let image = &execution.image;
+        if let Some(place) = execution.place
+            && runtime::is_one(&image.argv, image.comm())
+        {
+            return Answer::Found(found(place, names));
+        }
+        let Some((root, id)) = called(image) else {
+            return Answer::Unknown;
+        };
+        let not_yet = match waits {
+            true => Answer::NotYet,
+            false => Answer::Unknown,
+        };
+        // The name of its cgroup may come from another CPU, and later.
+        if image.uid == 0 && names.cgroup(image.cgroup_id).is_none() {
+            return not_yet;
+        }
+        if !is_believed(image, names) {
+            return Answer::Unbelieved;
+        }
+        let Some(same) = self.ids.get(&id) else {
+            return not_yet;
+        };
+        match same.by_root.iter().find(|(known, _)| *known == root) {
+            Some((_, Some(found))) => Answer::Found(found.clone()),
+            None if waits => Answer::NotYet,
+            Some((_, None)) | None => self.bearer(same).map_or(not_yet, Answer::Found),
+        }
+    }
+
+    /// The cgroup that bears an id and is not that of another runtime's container. Several
+    /// are believed only in what they have in common.
+    fn bearer(&self, same: &Namesakes) -> Option<Found> {
+        let owned = |directory: &str| {
+            let path = self.shown(directory);
+            let mut owners = same.by_root.iter().filter_map(|(_, found)| found.as_ref());
+            owners.any(|found| path.is_some() && found.path.as_deref() == path)
+        };
+        let free = same.cgroups.iter().filter(|directory| !owned(directory));
+        let mut free = free.map(|directory| Found {
+            path: self.shown(directory).map(str::to_owned),
+            inside: self.is_inside(directory),
+        });
+        let mut common = free.next()?;
+        for other in free {
+            if other.inside != common.inside {
+                return None;
+            }
+            if other.path != common.path {
+                common.path = None;
+            }
+        }
+        Some(common)
+    }
+
+    /// A directory's path in the hierarchy that is shown.
+    fn shown<'a>(&self, directory: &'a str) -> Option<&'a str> {
+        below(directory, &self.mount).map(|path| if path.is_empty() { "/" } else { path })
+    }
+
+    fn is_inside(&self, directory: &str) -> bool {
+        let mut asked = self.asked.iter();
+        asked.any(|asked| below(directory, asked).is_some())
+    }
+}
+
+/// What follows `above` in a path that is `above`, or below it.
+pub fn below<'a>(path: &'a str, above: &str) -> Option<&'a str> {
+    let rest = path.strip_prefix(above.trim_end_matches('/'))?;
+    (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+}
+
+fn found(place: Place, names: &Names) -> Found {
+    let cgroup = names.cgroup(place.cgroup_id);
+    Found {
+        path: cgroup.map(|cgroup| cgroup.path.clone()),
+        inside: place.inside,
+    }
+}
+
+/// The directory of the runtime's state, and the container's id, as a command line has
+/// them.
+fn called(image: &Image) -> Option<(String, String)> {
+    let argv = &image.argv;
+    let called = runtime::parse(argv.args(), !argv.whole(), image.comm())?;
+    let id = str::from_utf8(called.container?).ok()?;
+    let root = state::root_of(called.runtime, called.root)?;
+    Some((root, id.to_owned()))
+}
+
+fn is_believed(image: &Image, names: &Names) -> bool {
+    let cgroup = names.cgroup(image.cgroup_id);
+    image.uid == 0 && cgroup.is_some_and(|cgroup| cgroup.is_hosts())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+use super::*;
+use crate::event::{Argv, End, ProcessId};
+use crate::wire::CgroupName;
+
+/// The cgroup of whoever calls runtimes, and one that is a container's.
+const GDN: u64 = 11;
+const IN_CONTAINER: u64 = 12;
+const CUT_OFF: u64 = 13;
+const HANDLE: u64 = 14;
+
+fn names() -> Names {
+    let mut names = Names::default();
+    for (id, path, truncated) in [
+        (GDN, "/system.slice/gdn.service", false),
+        (IN_CONTAINER, "/garden/other", false),
+        (CUT_OFF, "/…/d/d", true),
+        (HANDLE, "/garden/web", false),
+    ] {
+        let path = path.to_owned();
+        names.add_cgroup(CgroupName {
+            id,
+            path,
+            truncated,
+        });
+    }
+    names
+}
+
+fn asked_for_garden() -> ContainerCgroups {
+    ContainerCgroups::new(&About {
+        cgroup_mount: "/cg/memory".into(),
+        cgroups: vec!["/cg/memory/garden".into()],
+        ..About::default()
+    })
+}
+
+fn runs(line: &str) -> Execution {
+    let bytes: Vec<u8> = line
+        .split(' ')
+        .flat_map(|arg| [arg.as_bytes(), b"\0"].concat())
+        .collect();
+    Execution {
+        process: ProcessId {
+            tgid: 7,
+            start_ns: 70,
+        },
+        image: Box::new(Image {
+            comm: *b"runc\0\0\0\0\0\0\0\0\0\0\0\0",
+            cgroup_id: GDN,
+            argv: Argv {
+                true_bytes: bytes.len() as u32,
+                bytes,
+                fault: false,
+            },
+            ..Image::default()
+        }),
+        start_ns: 71,
+        start_known: true,
+        end_ns: 72,
+        end: End::Running,
+        reexecs: 0,
+        used: None,
+        maxrss_pages: None,
+        place: None,
+        part_of: None,
+    }
+}
+
+fn state(root: &str, id: &str, directories: &[&str]) -> StatePlace {
+    StatePlace {
+        root: root.into(),
+        id: id.into(),
+        cgroups: directories.iter().map(|&d| d.to_owned()).collect(),
+    }
+}
+
+/// Where it is, and whether that is inside, once nothing more can come.
+fn of(known: &ContainerCgroups, execution: &Execution) -> Option<(Option<String>, bool)> {
+    match known.of(execution, &names(), false) {
+        Answer::Found(found) => Some((found.path, found.inside)),
+        Answer::NotYet => panic!("nothing more can come"),
+        Answer::Unknown | Answer::Unbelieved => None,
+    }
+}
+
+fn at(path: &str, inside: bool) -> Option<(Option<String>, bool)> {
+    Some((Some(path.to_owned()), inside))
+}
+
+#[test]
+fn what_the_kernel_saw_counts_always() {
+    let known = asked_for_garden();
+    let mut execution = runs("runc exec web true");
+    execution.image.uid = 1000;
+    execution.image.cgroup_id = IN_CONTAINER;
+    assert_eq!(of(&known, &execution), None);
+    execution.place = Some(Place {
+        cgroup_id: HANDLE,
+        inside: true,
+    });
+    assert_eq!(of(&known, &execution), at("/garden/web", true));
+}
+
+#[test]
+fn an_id_is_believed_of_root_outside_of_containers() {
+    let mut known = asked_for_garden();
+    known.add_state(state(
+        "/run/runc",
+        "web",
+        &["/cg/memory/garden/web", "/cg/pids/x"],
+    ));
+    let claim = |uid, cgroup_id| {
+        let mut execution = runs("runc state web");
+        (execution.image.uid, execution.image.cgroup_id) = (uid, cgroup_id);
+        of(&known, &execution)
+    };
+    assert_eq!(claim(0, GDN), at("/garden/web", true));
+    assert_eq!(claim(65534, GDN), None);
+    assert_eq!(claim(0, IN_CONTAINER), None);
+    assert_eq!(claim(0, CUT_OFF), None);
+    assert_eq!(claim(0, 99), None);
+}
+
+#[test]
+fn containers_with_one_id_are_told_apart_by_their_roots() {
+    let mut known = asked_for_garden();
+    known.add_state(state("/run/a", "web", &["/cg/memory/garden/web"]));
+    known.add_state(state("/run/b", "web", &["/cg/memory/other/web"]));
+    known.add_state(state("/run/c", "web", &[]));
+    known.add_directory("/cg/memory/garden/web");
+    let asked = |root| of(&known, &runs(&format!("runc --root {root} kill web")));
+    assert_eq!(asked("/run/a"), at("/garden/web", true));
+    assert_eq!(asked("/run/b"), at("/other/web", false));
+    // The cgroup that bears the id is that of another runtime's container.
+    assert_eq!(asked("/run/c"), None);
+    assert_eq!(asked("/run/d"), None);
+}
+
+#[test]
+fn a_cgroup_bears_its_own_name_alone() {
+    let mut known = asked_for_garden();
+    for directory in [
+        "garden/web",
+        "garden/web2",
+        "garden/good/h/victim",
+        "x/w.slice",
+    ] {
+        known.add_directory(&format!("/cg/memory/{directory}"));
+    }
+    let asked = |id| of(&known, &runs(&format!("runc delete {id}")));
+    assert_eq!(asked("web"), at("/garden/web", true));
+    assert_eq!(asked("web2"), at("/garden/web2", true));
+    assert_eq!(asked("we"), None);
+    assert_eq!(asked("h"), at("/garden/good/h", true));
+    // Whoever is in a container may call a cgroup below it what he likes.
+    assert_eq!(asked("victim"), None);
+}
+
+#[test]
+fn of_several_cgroups_with_a_name_what_they_share_is_believed() {
+    let mut known = asked_for_garden();
+    let asked = |known: &ContainerCgroups| of(known, &runs("runc delete web"));
+    known.add_directory("/cg/memory/garden/good/web");
+    assert_eq!(asked(&known), at("/garden/good/web", true));
+    known.add_cgroup("/garden/web");
+    assert_eq!(asked(&known), Some((None, true)));
+    known.add_cgroup("/elsewhere/web");
+    assert_eq!(asked(&known), None);
+}
+
+/// The file goes with the container, and a new one may be elsewhere.
+#[test]
+fn what_was_seen_last_counts() {
+    let mut known = asked_for_garden();
+    let create = runs("runc create --bundle /b web");
+    let place = |cgroup_id, inside| Place { cgroup_id, inside };
+    known.add_place(&create.image, place(HANDLE, true), &names());
+    known.add_state(state("/run/runc", "web", &[]));
+    let asked = |known: &ContainerCgroups| of(known, &runs("runc state web"));
+    assert_eq!(asked(&known), at("/garden/web", true));
+    known.add_place(&create.image, place(GDN, false), &names());
+    assert_eq!(asked(&known), at("/system.slice/gdn.service", false));
+    let mut liar = runs("runc create --bundle /b web");
+    liar.image.uid = 1000;
+    known.add_place(&liar.image, place(HANDLE, true), &names());
+    assert_eq!(asked(&known), at("/system.slice/gdn.service", false));
+}
+
+#[test]
+fn what_may_come_is_waited_for() {
+    let mut known = asked_for_garden();
+    known.add_directory("/cg/memory/garden/web");
+    let waits = |known: &ContainerCgroups, line| known.of(&runs(line), &names(), true);
+    assert_eq!(waits(&known, "runc state web"), Answer::NotYet);
+    assert_eq!(waits(&known, "runc state none"), Answer::NotYet);
+    assert_eq!(waits(&known, "runc list"), Answer::Unknown);
+    assert_eq!(waits(&known, "sh state web"), Answer::Unknown);
+    // The runtime has no such container: the cgroup's name is the best there is.
+    known.add_state(state("/run/runc", "web", &[]));
+    assert!(matches!(waits(&known, "runc state web"), Answer::Found(_)));
+}
+
+#[test]
+fn ids_and_namesakes_are_bounded() {
+    let mut known = asked_for_garden();
+    for n in 0..SAME_ID_MAX + 3 {
+        known.add_state(state(&format!("/run/{n}"), "web", &["/cg/memory/x"]));
+        known.add_directory(&format!("/cg/memory/{n}/web"));
+    }
+    let same = known.ids.get("web").expect("known");
+    assert_eq!(
+        (same.by_root.len(), same.cgroups.len()),
+        (SAME_ID_MAX, SAME_ID_MAX)
+    );
+}

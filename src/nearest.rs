@@ -1,0 +1,259 @@
+//! What came nearest to filters that nothing matched: whoever mistypes a name, or names
+//! the wrong cgroup, is to see that instead of an empty table. Pure.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::KernelFilter;
+use crate::container_cgroups::below;
+use crate::text::printable;
+
+/// Kinds of executions that are told apart; the others are counted.
+const KINDS_MAX: usize = 64;
+/// Kinds that are named.
+const NAMED: usize = 3;
+
+/// What the kernel side's filters left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Executions outside the cgroups asked for.
+    pub by_cgroup: u64,
+    /// Executions by other names.
+    pub by_name: u64,
+    /// Of these, those by names of runtimes.
+    pub runtimes: Vec<(String, u64)>,
+    /// Executions by other users.
+    pub by_uid: u64,
+}
+
+impl LeftOut {
+    /// Counts an execution by another name, perhaps that of a runtime.
+    pub fn add_name(&mut self, runtime: Option<&str>) {
+        let runtimes = runtime.map(|name| (name.to_owned(), 1));
+        self.add(&LeftOut {
+            by_name: 1,
+            runtimes: runtimes.into_iter().collect(),
+            ..LeftOut::default()
+        });
+    }
+
+    /// Adds what another source left out.
+    pub fn add(&mut self, other: &LeftOut) {
+        self.by_cgroup = self.by_cgroup.saturating_add(other.by_cgroup);
+        self.by_name = self.by_name.saturating_add(other.by_name);
+        self.by_uid = self.by_uid.saturating_add(other.by_uid);
+        for (name, count) in &other.runtimes {
+            match self.runtimes.iter_mut().find(|(known, _)| known == name) {
+                Some((_, known)) => *known = known.saturating_add(*count),
+                None => self.runtimes.push((name.clone(), *count)),
+            }
+        }
+    }
+}
+
+/// Executions of runtimes for containers elsewhere, by kind.
+#[derive(Debug, Clone, Default)]
+pub struct Nearest {
+    kinds: HashMap<Kind, u64>,
+    others: u64,
+}
+
+/// What is said of an execution that came near.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Kind {
+    /// Its runtime.
+    pub name: String,
+    /// The cgroup that it ran in, if that is known.
+    pub ran_in: Option<String>,
+    /// It is known which container it was about.
+    pub known: bool,
+}
+
+impl Nearest {
+    /// Counts an execution that came near.
+    pub fn add(&mut self, kind: Kind) {
+        if self.kinds.len() >= KINDS_MAX && !self.kinds.contains_key(&kind) {
+            self.others += 1;
+            return;
+        }
+        *self.kinds.entry(kind).or_default() += 1;
+    }
+
+    /// What came nearest to the filter, if it asks for anything; `mount` is where the
+    /// hierarchy that is shown is mounted.
+    pub fn line(&self, filter: &KernelFilter, left_out: &LeftOut, mount: &str) -> Option<String> {
+        if filter.takes_all() {
+            return None;
+        }
+        let strict = filter.cgroup_strict || filter.cgroup_exact;
+        let mut parts = self.elsewhere(&match strict {
+            true => String::new(),
+            false => format!("containers not below {}", asked(filter, mount)),
+        });
+        if parts.is_empty() && left_out.by_name > 0 {
+            parts.push(by_name(filter, left_out));
+        }
+        if parts.is_empty() && left_out.by_uid > 0 {
+            let users = plural(left_out.by_uid, "execution was", "executions were");
+            parts.push(format!("{users} by other users"));
+        }
+        if parts.is_empty() && left_out.by_cgroup > 0 {
+            let ran = plural(left_out.by_cgroup, "execution ran", "executions ran");
+            parts.push(format!("{ran} in other cgroups"));
+        }
+        if strict && !parts.is_empty() {
+            parts.push("a runtime runs in its caller's cgroup, not in its container's".into());
+        }
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+
+    fn elsewhere(&self, others: &str) -> Vec<String> {
+        let mut told: HashMap<String, u64> = HashMap::new();
+        for (kind, count) in &self.kinds {
+            *told.entry(place(kind, others)).or_default() += count;
+        }
+        let mut kinds: Vec<(String, u64)> = told.into_iter().collect();
+        kinds.sort_by(|(a, n), (b, m)| m.cmp(n).then(a.cmp(b)));
+        let more = kinds.iter().skip(NAMED).map(|(_, n)| n).sum::<u64>() + self.others;
+        let mut parts: Vec<String> = kinds
+            .iter()
+            .take(NAMED)
+            .map(|(place, count)| {
+                plural(*count, "execution named", "executions named") + " " + place
+            })
+            .collect();
+        if more > 0 {
+            parts.push(format!("{more} more"));
+        }
+        parts
+    }
+}
+
+/// `others` are the containers that were not asked for; empty where it does not matter.
+fn place(kind: &Kind, others: &str) -> String {
+    let name = &kind.name;
+    let ran_in = match &kind.ran_in {
+        Some(path) => printable(path.as_bytes()),
+        None => "a cgroup that is not known".into(),
+    };
+    let about = match (others, kind.known) {
+        ("", _) => String::new(),
+        (others, true) => format!(", for {others}"),
+        (_, false) => ", for containers that are not known".into(),
+    };
+    format!("{name} ran in {ran_in}{about}")
+}
+
+/// The cgroups asked for, as rows show them.
+fn asked(filter: &KernelFilter, mount: &str) -> String {
+    let shown = |path: &PathBuf| {
+        let path = path.to_string_lossy();
+        let within = below(&path, mount).filter(|path| !path.is_empty());
+        printable(within.unwrap_or(&path).as_bytes())
+    };
+    let asked: Vec<String> = filter.cgroups.iter().map(shown).collect();
+    asked.join(" or ")
+}
+
+fn by_name(filter: &KernelFilter, left_out: &LeftOut) -> String {
+    let names: Vec<String> = filter.names.iter().map(|name| printable(name)).collect();
+    let mut seen = left_out.runtimes.clone();
+    seen.sort_by(|(a, n), (b, m)| m.cmp(n).then(a.cmp(b)));
+    let seen: Vec<String> = seen.iter().map(|(name, n)| format!("{name} {n}")).collect();
+    let seen = match seen.is_empty() {
+        true => plural(left_out.by_name, "execution had", "executions had") + " other names",
+        false => seen.join(", "),
+    };
+    format!("no execution was named {}; {seen}", names.join(" or "))
+}
+
+fn plural(count: u64, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(cgroup: Option<&str>, name: Option<&str>) -> KernelFilter {
+        KernelFilter {
+            cgroups: cgroup.into_iter().map(Into::into).collect(),
+            names: name
+                .into_iter()
+                .map(|name| name.as_bytes().to_vec())
+                .collect(),
+            ..KernelFilter::default()
+        }
+    }
+
+    fn kind(name: &str, ran_in: &str, known: bool) -> Kind {
+        Kind {
+            name: name.into(),
+            ran_in: Some(ran_in.into()),
+            known,
+        }
+    }
+
+    #[test]
+    fn runtimes_elsewhere_come_nearest() {
+        let mut nearest = Nearest::default();
+        for _ in 0..17 {
+            nearest.add(kind("runc", "/system.slice/gdn.service", true));
+        }
+        nearest.add(kind("crun", "/a\x1b", false));
+        let left_out = LeftOut {
+            by_name: 5,
+            ..LeftOut::default()
+        };
+        let line = nearest.line(&filter(Some("/cg/garden"), Some("runc")), &left_out, "/cg");
+        assert_eq!(
+            line.as_deref(),
+            Some(
+                "17 executions named runc ran in \
+                 /system.slice/gdn.service, for containers not below /garden; \
+                 1 execution named crun ran in /a\\x1b, for containers that are not known"
+            )
+        );
+    }
+
+    #[test]
+    fn a_wrong_name_is_shown_the_runtimes() {
+        let left_out = LeftOut {
+            by_name: 31,
+            runtimes: vec![("crun".into(), 3), ("runc".into(), 17)],
+            ..LeftOut::default()
+        };
+        let said = |name| Nearest::default().line(&filter(None, Some(name)), &left_out, "");
+        assert_eq!(
+            said("rnc").as_deref(),
+            Some("no execution was named rnc; runc 17, crun 3")
+        );
+        assert_eq!(
+            Nearest::default().line(&filter(None, None), &left_out, ""),
+            None
+        );
+        let others = LeftOut {
+            by_name: 1,
+            ..LeftOut::default()
+        };
+        let said = Nearest::default().line(&filter(None, Some("x")), &others, "");
+        let said = said.unwrap_or_default();
+        assert!(
+            said.ends_with("named x; 1 execution had other names"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn kinds_are_bounded() {
+        let mut nearest = Nearest::default();
+        for n in 0..KINDS_MAX + 5 {
+            nearest.add(kind("runc", &format!("/{n:03}"), true));
+        }
+        let said = nearest.line(&filter(Some("/x"), None), &LeftOut::default(), "");
+        let more = format!("; {} more", KINDS_MAX + 5 - NAMED);
+        assert!(said.is_some_and(|line| line.ends_with(&more)));
+    }
+}

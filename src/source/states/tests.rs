@@ -1,0 +1,410 @@
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::path::PathBuf;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+
+use rustix::fs::mknodat;
+
+use super::*;
+
+const LIMIT: Duration = Duration::from_secs(20);
+const NOBODY: u32 = 65_534;
+
+/// A directory that stands for `/`. None, with a word, without root: nobody else's files
+/// are read.
+struct Host(tempfile::TempDir);
+
+impl Host {
+    fn new() -> Option<Host> {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: needs root");
+            return None;
+        }
+        Some(Host(tempfile::tempdir().expect("a directory")))
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.0.path().join(path.trim_start_matches('/'))
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        write(&self.path(path), text);
+    }
+
+    fn container(&self, root: &str, id: &str) {
+        self.write(&format!("{root}/{id}/state.json"), &state(id));
+    }
+
+    /// The thread, when it has read the default roots; and what it found there.
+    fn states(&self) -> (States, Vec<StatePlace>) {
+        let mounts = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup/pids"];
+        let mounts = mounts.map(str::to_owned).to_vec();
+        let mut states = States::reading(self.0.path(), mounts).expect("a thread");
+        let found = settled(&mut states);
+        (states, found)
+    }
+
+    /// What is found of one container by one that is new.
+    fn find(&self, root: &str, id: &str) -> Option<StatePlace> {
+        let (mut states, _) = self.states();
+        states.ask("runc", root, id);
+        settled(&mut states).into_iter().find(|one| one.id == id)
+    }
+}
+
+fn write(path: &Path, text: &str) {
+    std::fs::create_dir_all(path.parent().expect("a directory")).expect("made");
+    std::fs::write(path, text).expect("written");
+}
+
+fn state(id: &str) -> String {
+    format!(r#"{{"id":"{id}","cgroup_paths":{{"":"/sys/fs/cgroup/garden/{id}"}}}}"#)
+}
+
+fn place(root: &str, id: &str) -> StatePlace {
+    StatePlace {
+        root: root.to_owned(),
+        id: id.to_owned(),
+        cgroups: vec![format!("/sys/fs/cgroup/garden/{id}")],
+    }
+}
+
+fn answers(states: &mut States) -> Vec<StatePlace> {
+    let mut answers = Vec::new();
+    let began = Instant::now();
+    states.settle(LIMIT, &mut answers);
+    assert!(began.elapsed() < LIMIT, "the thread is stuck");
+    answers
+}
+
+/// The answers that say where a container is.
+fn settled(states: &mut States) -> Vec<StatePlace> {
+    let mut found = answers(states);
+    found.retain(|place| !place.cgroups.is_empty());
+    found
+}
+
+/// Says that it is done with each request, and tells of it.
+fn counting(found: bool) -> (States, Receiver<Key>) {
+    let (tell, told) = channel();
+    let states = States::with(move |asks, said| {
+        let done = |asked| said.send(Said::Done(asked));
+        let _ = done(None);
+        for key in asks {
+            if found {
+                let _ = said.send(Said::Found(place(&key.0, &key.1)));
+            }
+            let _ = tell.send(key.clone());
+            let _ = done(Some(key));
+        }
+    });
+    (states.expect("a thread"), told)
+}
+
+/// Takes nothing until the sender is dropped.
+fn stuck() -> (States, std::sync::mpsc::Sender<()>) {
+    let (release, held) = channel::<()>();
+    let states = States::with(move |_asks, _said| {
+        let _ = held.recv();
+    });
+    (states.expect("a thread"), release)
+}
+
+#[test]
+fn default_roots_are_read_first() {
+    let Some(host) = Host::new() else { return };
+    host.container("/run/runc", "web");
+    host.container("/run/containerd/runc/k8s.io", "pod");
+    host.container("/run/docker/runtime-runc/moby", "db");
+    host.container("/run/docker/runtime-runc/plugins.moby", "plugin");
+    host.container("/run/elsewhere", "other");
+    let youki = r#"{"hooks":null,"cgroup_path":"/garden/y"}"#;
+    host.write("/run/youki/y/youki_config.json", youki);
+    let (states, mut found) = host.states();
+    found.sort_by(|one, other| one.id.cmp(&other.id));
+    let in_each = ["memory", "pids"].map(|name| format!("/sys/fs/cgroup/{name}/garden/y"));
+    let expected = [
+        place("/run/docker/runtime-runc/moby", "db"),
+        place("/run/docker/runtime-runc/plugins.moby", "plugin"),
+        place("/run/containerd/runc/k8s.io", "pod"),
+        place("/run/runc", "web"),
+        StatePlace {
+            cgroups: in_each.to_vec(),
+            ..place("/run/youki", "y")
+        },
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(states.dropped(), 0);
+}
+
+#[test]
+fn a_root_is_listed_when_it_is_met() {
+    let Some(host) = Host::new() else { return };
+    for id in ["c1", "c2"] {
+        host.container("/srv/r", id);
+    }
+    let (mut states, found) = host.states();
+    assert!(found.is_empty());
+    states.ask("runc", "/srv/r", "c1");
+    let found = settled(&mut states);
+    assert_eq!(found, [place("/srv/r", "c1"), place("/srv/r", "c2")]);
+    // Not again.
+    host.container("/srv/r", "c3");
+    host.container("/srv/r", "c4");
+    states.ask("runc", "/srv/r", "c3");
+    assert_eq!(settled(&mut states), [place("/srv/r", "c3")]);
+}
+
+/// As dockerd's, whose root is one for all of them.
+#[test]
+fn a_root_may_hold_what_crun_keeps() {
+    let Some(host) = Host::new() else { return };
+    let status = r#"{"pid":7,"cgroup-path":"/garden/web","scope":"","systemd-cgroup":false}"#;
+    host.write("/run/runc/web/status", status);
+    let (_, found) = host.states();
+    let in_each = ["memory", "pids"].map(|name| format!("/sys/fs/cgroup/{name}/garden/web"));
+    assert_eq!(found[0].cgroups, in_each);
+}
+
+#[test]
+fn crun_has_its_containers_in_either_place_but_not_in_both() {
+    let Some(host) = Host::new() else { return };
+    host.container("/run/crun", "a");
+    host.container("/run/user/0/crun", "b");
+    host.container("/run/crun", "both");
+    host.container("/run/user/0/crun", "both");
+    let (_, found) = host.states();
+    assert_eq!(found, [place("/run/crun", "a"), place("/run/crun", "b")]);
+}
+
+/// `/tmp` is sticky, and anybody's.
+#[test]
+fn nothing_below_tmp_is_believed() {
+    if Host::new().is_none() {
+        return;
+    }
+    for (above, believed) in [("/tmp", false), ("/run", true)] {
+        let root = tempfile::tempdir_in(above).expect("a directory");
+        write(&root.path().join("web/state.json"), &state("web"));
+        let root = root.path().to_str().expect("UTF-8");
+        let mut states = States::start(Path::new("/")).expect("a thread");
+        settled(&mut states);
+        states.ask("runc", root, "web");
+        assert_eq!(!settled(&mut states).is_empty(), believed, "{root}");
+    }
+}
+
+#[test]
+fn all_on_the_way_is_roots_alone() {
+    let Some(host) = Host::new() else { return };
+    host.container("/srv/r", "web");
+    assert!(host.find("/srv/r", "web").is_some());
+    for part in ["/srv", "/srv/r", "/srv/r/web", "/srv/r/web/state.json"] {
+        let path = host.path(part);
+        let of_root = path.metadata().expect("there").permissions();
+        chown(&path, Some(NOBODY), None).expect("given away");
+        assert_eq!(host.find("/srv/r", "web"), None, "{part} is another's");
+        chown(&path, Some(0), None).expect("taken back");
+        for mode in [0o775, 0o757, 0o1777] {
+            let theirs = Permissions::from_mode(mode);
+            std::fs::set_permissions(&path, theirs).expect("set");
+            assert_eq!(host.find("/srv/r", "web"), None, "{part} is {mode:o}");
+        }
+        std::fs::set_permissions(&path, of_root).expect("set");
+        assert!(host.find("/srv/r", "web").is_some());
+    }
+}
+
+#[test]
+fn no_symbolic_link_is_followed() {
+    let Some(host) = Host::new() else { return };
+    host.container("/srv/r", "web");
+    for part in ["/srv", "/srv/r", "/srv/r/web", "/srv/r/web/state.json"] {
+        // Beside it: what leads elsewhere is refused for that alone.
+        let path = host.path(part);
+        let real = path.with_file_name("real");
+        std::fs::rename(&path, &real).expect("moved");
+        symlink("real", &path).expect("linked");
+        assert_eq!(host.find("/srv/r", "web"), None, "{part} is a link");
+        std::fs::remove_file(&path).expect("removed");
+        std::fs::rename(&real, &path).expect("moved back");
+    }
+    assert!(host.find("/srv/r", "web").is_some());
+}
+
+#[test]
+fn no_path_leads_out() {
+    let Some(host) = Host::new() else { return };
+    host.container("/srv/r", "web");
+    host.write("/srv/state.json", &state("r"));
+    assert_eq!(host.find("/srv/../srv/r", "web"), None);
+    assert_eq!(host.find("/srv/r", ".."), None);
+    assert_eq!(host.find("/srv/r", "../r/web"), None);
+    assert_eq!(host.find("/srv", "r"), None);
+}
+
+#[test]
+fn what_is_too_long_is_not_read() {
+    let Some(host) = Host::new() else { return };
+    for (id, bytes) in [("fits", FILE_MAX_BYTES), ("long", FILE_MAX_BYTES + 1)] {
+        let mut text = state(id);
+        text.extend(std::iter::repeat_n(' ', bytes as usize - text.len()));
+        host.write(&format!("/run/runc/{id}/state.json"), &text);
+    }
+    let (_, found) = host.states();
+    assert_eq!(found, [place("/run/runc", "fits")]);
+}
+
+/// To open one is to wait for who writes to it.
+#[test]
+fn a_pipe_is_not_opened() {
+    let Some(host) = Host::new() else { return };
+    let path = host.path("/run/runc/web");
+    std::fs::create_dir_all(&path).expect("made");
+    let mode = Mode::from_raw_mode(0o600);
+    mknodat(CWD, path.join("state.json"), FileType::Fifo, mode, 0).expect("a pipe");
+    let (states, found) = host.states();
+    assert!(found.is_empty());
+    assert_eq!(states.dropped(), 0);
+}
+
+#[test]
+fn a_root_may_hold_too_many() {
+    let Some(host) = Host::new() else { return };
+    for number in 0..=LISTED_MAX {
+        host.container("/run/runc", &format!("c{number}"));
+    }
+    let (mut states, found) = host.states();
+    assert_eq!(found.len(), LISTED_MAX);
+    // The one left out is read when it is asked for.
+    let listed: HashSet<_> = found.into_iter().map(|one| one.id).collect();
+    let left = (0..=LISTED_MAX).map(|number| format!("c{number}"));
+    let left = left.into_iter().find(|id| !listed.contains(id));
+    let left = left.expect("one");
+    states.ask("runc", "/run/runc", &left);
+    assert_eq!(settled(&mut states), [place("/run/runc", &left)]);
+}
+
+#[test]
+fn nothing_waits_for_a_thread_that_is_stuck() {
+    let (mut states, release) = stuck();
+    let began = Instant::now();
+    for number in 0..ASKED_MAX + 3 {
+        states.ask("runc", "/run/runc", &format!("c{number}"));
+    }
+    let mut found = Vec::new();
+    states.answers(&mut found);
+    assert_eq!(states.dropped(), 3);
+    states.settle(Duration::from_millis(20), &mut found);
+    // All of them, and the default roots; once.
+    let all = ASKED_MAX as u64 + 3 + 1;
+    assert_eq!(states.dropped(), all);
+    states.settle(Duration::ZERO, &mut found);
+    assert_eq!(states.dropped(), all);
+    // Neither does the end.
+    drop(states);
+    assert!(began.elapsed() < LIMIT / 2);
+    drop(release);
+}
+
+#[test]
+fn an_answer_that_comes_late_leaves_later_ones_to_be_counted() {
+    let (go, gone) = channel::<()>();
+    let states = States::with(move |asks, said| {
+        let _ = gone.recv();
+        let _ = said.send(Said::Done(None));
+        let _ = gone.recv();
+        drop(asks);
+    });
+    let mut states = states.expect("a thread");
+    let mut found = Vec::new();
+    states.settle(Duration::ZERO, &mut found);
+    assert_eq!(states.dropped(), 1);
+    states.ask("runc", "/run/runc", "c1");
+    go.send(()).expect("sent");
+    states.settle(Duration::from_millis(200), &mut found);
+    assert_eq!(states.dropped(), 2);
+}
+
+#[test]
+fn a_request_is_made_once_while_it_is_outstanding() {
+    let (mut states, release) = stuck();
+    for _ in 0..ASKED_MAX + 1 {
+        states.ask("runc", "/run/runc", "c1");
+    }
+    assert_eq!(states.outstanding, 2);
+    assert_eq!(states.dropped(), 0);
+    drop(release);
+}
+
+#[test]
+fn what_was_not_found_may_be_asked_again() {
+    let (mut states, told) = counting(false);
+    for _ in 0..2 {
+        states.ask("runc", "/run/runc", "c1");
+        let none = StatePlace {
+            root: "/run/runc".into(),
+            id: "c1".into(),
+            cgroups: Vec::new(),
+        };
+        assert_eq!(answers(&mut states), [none]);
+    }
+    assert_eq!(told.try_iter().count(), 2);
+}
+
+#[test]
+fn what_was_found_is_not_asked_again_at_once() {
+    let (mut states, told) = counting(true);
+    let now = Instant::now();
+    for _ in 0..2 {
+        states.ask_at(now, "runc", "/run/runc", "c1");
+        settled(&mut states);
+    }
+    assert_eq!(told.try_iter().count(), 1);
+    // One with the same id elsewhere is another.
+    states.ask("runc", "/r", "c1");
+    let later = Instant::now() + FOUND_LASTS;
+    states.ask_at(later, "runc", "/run/runc", "c1");
+    settled(&mut states);
+    assert_eq!(told.try_iter().count(), 2);
+}
+
+#[test]
+fn what_keeps_nothing_that_we_read_is_not_asked() {
+    let (mut states, told) = counting(false);
+    states.ask("runsc", "/run/runsc", "c1");
+    states.ask("kata-runtime", "/run/kata-containers", "c1");
+    states.ask("runc", "/run/runc", "a/b");
+    settled(&mut states);
+    assert_eq!(told.try_iter().count(), 0);
+}
+
+#[test]
+fn what_is_remembered_is_bounded() {
+    let (mut states, _told) = counting(false);
+    for number in 0..KNOWN_MAX + 10 {
+        let key = ("/r".to_owned(), number.to_string());
+        states.remember(key, Known::Asked);
+    }
+    assert_eq!(states.known.len(), 10);
+}
+
+#[test]
+fn the_thread_ends_when_nobody_asks() {
+    let Some(host) = Host::new() else { return };
+    let (gone, ended) = channel::<()>();
+    let reader = Reader {
+        host_root: File::open(host.path("")).expect("opened"),
+        mounts: Vec::new(),
+        listed: HashSet::new(),
+    };
+    let states = States::with(move |asks, said| {
+        let _ = reader.answer_all(&asks, &said);
+        drop(gone);
+    });
+    drop(states.expect("a thread"));
+    assert_eq!(
+        ended.recv_timeout(LIMIT),
+        Err(RecvTimeoutError::Disconnected)
+    );
+}
