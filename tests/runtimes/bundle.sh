@@ -33,6 +33,8 @@ json() {
 # busybox with its applets; with its libraries too, should it not be static.
 fill() {
 	busybox=$(command -v busybox) || fail 'needs busybox: install busybox-static'
+	# Its own shell knows itself by name alone.
+	[ -e "$busybox" ] || busybox=/bin/busybox
 	mkdir -p "$1/bin" "$1/dev" "$1/proc" "$1/tmp"
 	for lib in $(ldd "$busybox" 2>/dev/null | grep -o '/[^ ]*'); do
 		mkdir -p "$1${lib%/*}"

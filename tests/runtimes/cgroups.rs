@@ -86,7 +86,7 @@ fn followed_out_of_the_callers_cgroup() {
     }
 }
 
-/// 7, 14: of the container alone, with what waits in it for `start` since before. The
+/// 7, 14: inside of the container alone, with what waits in it for `start` since before. The
 /// payload's exec is in the process that `create` has left there.
 fn of_the_container(runtime: Option<Runtime>) {
     let Some(mut host) = Host::new(runtime) else {
@@ -95,7 +95,8 @@ fn of_the_container(runtime: Option<Runtime>) {
     host.bundle("box", &["sleep", "1000"]);
     let (create, pid) = host.create("box", "box");
     let container = host.bed.cgroup.dir().join("box");
-    let tracer = host.bed.trace(&["-c", text(&container)]);
+    let strict = ["-c", text(&container), "--cgroup-strict"];
+    let tracer = host.bed.trace(&strict);
     host.run_well(&["start", "box"]);
     let pid_file = host.path("exec-pid");
     let exec = host.run_well(&["exec", "--pid-file", &pid_file, "box", "true"]);

@@ -1,5 +1,6 @@
 //! The driver: a small process that starts runtimes as a shell would, in a cgroup
 //! that we choose, and is told by the kernel how and when each ended.
+#![allow(dead_code, reason = "each test crate uses a part of it")]
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -198,10 +199,13 @@ fn two<A: std::str::FromStr, B: std::str::FromStr>(text: &str) -> Option<(A, B)>
     Some((a.parse().ok()?, b.parse().ok()?))
 }
 
-/// Built by gcc, once.
-fn program() -> &'static Path {
+/// Its path: given by the environment, or built by gcc, once.
+pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
+        if let Some(ready) = std::env::var_os("EXECLAT_DRIVER") {
+            return ready.into();
+        }
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runtimes/driver.c");
         let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("driver");
         // Another test program may do the same now: whole files only.

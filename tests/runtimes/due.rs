@@ -1,4 +1,5 @@
 //! The rows that are due, as far as whoever called the runtime can know them.
+#![allow(dead_code, reason = "each test crate uses a part of it")]
 
 use std::fs;
 

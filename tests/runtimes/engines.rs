@@ -9,7 +9,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::common::{Observed, losses, say, skip, text};
+use crate::common::{Observed, Tracer, losses, say, skip, text};
+use crate::due::number;
 use crate::host::{Host, Runtime, rootfs, script};
 
 /// How the engine's programs are named in the payload's argv.
@@ -72,8 +73,9 @@ impl Told {
     }
 }
 
-/// Runs the engine's script in the runner's cgroup, traced.
-fn observe(host: &mut Host, engine: &Engine) -> (Told, Observed) {
+/// Runs the engine's script in the runner's cgroup, traced: all that is around it, and
+/// what its runtime does to containers.
+fn observe(host: &mut Host, engine: &Engine) -> (Told, Observed, Observed) {
     let dir = host.bed.scratch.path().join("engine");
     fs::create_dir(&dir).expect("a directory");
     let cgroup = format!("/{}", host.cgroup_name());
@@ -87,11 +89,40 @@ fn observe(host: &mut Host, engine: &Engine) -> (Told, Observed) {
     ];
     let mut argv = vec![b"sh".to_vec()];
     argv.extend(args.iter().map(|arg| text(arg).as_bytes().to_vec()));
-    let tracer = host.trace(&[]);
+    let boxes = host.bed.cgroup.child("boxes");
+    let scratch = host.bed.scratch.path().join("boxes");
+    fs::create_dir(&scratch).expect("a directory");
+    let around = host.trace(&[]);
+    let args = ["-c", text(&boxes), "-n", host.runtime.name];
+    let of_boxes = Tracer::start(&scratch, &args);
     let started = host.driver.spawn(Path::new("/bin/sh"), argv);
     let done = host.driver.finish(&started);
     assert_eq!(done.status, 0, "{}", host.driver.said());
-    (Told::read(&dir.join("told")), host.stop(tracer))
+    let told = Told::read(&dir.join("told"));
+    (told, host.stop(around), host.stop(of_boxes))
+}
+
+/// Asked for the cgroup around its containers alone: all that the runtime does to them,
+/// which the engine has told, and nothing else that it does.
+fn check_boxes(host: &Host, around: &Observed, boxes: &Observed, ids: [&str; 2]) {
+    assert_eq!(losses(&boxes.summary), [""; 0]);
+    let pids = |observed: &Observed| {
+        let ours = |row: &&Value| {
+            row["runtime"] == host.runtime.name && ids.iter().any(|id| row["container"] == *id)
+        };
+        let rows = observed.rows.iter().filter(ours);
+        let mut pids: Vec<u64> = rows.map(|row| number(row, "pid")).collect();
+        pids.sort_unstable();
+        pids
+    };
+    assert_eq!(pids(boxes), pids(around));
+    let below = format!("/{}/boxes/", host.cgroup_name());
+    let is_below = |path: &Value| path.as_str().is_some_and(|path| path.starts_with(&below));
+    for row in &boxes.rows {
+        let about = is_below(&row["container_cgroup"]);
+        assert!(about || is_below(&row["cgroup"]), "{row}");
+        assert!(about || row["container"].is_null(), "{row}");
+    }
 }
 
 /// Codes of the runtime's rows with this action and container, in order of their ends.
@@ -121,7 +152,7 @@ fn from_end_to_end(engine: &Engine, runtime: Option<Runtime>) {
         return;
     };
     let name = host.runtime.name;
-    let (told, observed) = observe(&mut host, engine);
+    let (told, observed, boxes) = observe(&mut host, engine);
     assert_eq!(losses(&observed.summary), [""; 0]);
 
     let (status, first) = told.of("ran");
@@ -136,6 +167,7 @@ fn from_end_to_end(engine: &Engine, runtime: Option<Runtime>) {
         let codes = codes(&observed, &format!("{name} delete"), id);
         assert!(codes.contains(&Some(0)), "delete of {id}: {codes:?}");
     }
+    check_boxes(&host, &observed, &boxes, [first, second]);
     let execs = codes(&observed, &format!("{name} exec"), second);
     // With `--detach` the runtime is done when the program runs; else it has its status.
     assert!(execs == [Some(0)] || execs == [Some(3)], "{execs:?}");

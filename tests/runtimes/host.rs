@@ -1,5 +1,6 @@
 //! What one test works with: a runtime, containers for it, a cgroup around both,
 //! and whoever calls the runtime in a cgroup of its own below that.
+#![allow(dead_code, reason = "each test crate uses a part of it")]
 
 use std::collections::HashSet;
 use std::fs;
@@ -29,7 +30,7 @@ pub struct Runtime {
 /// Measuring tests run alone; the others beside each other.
 static TURNS: RwLock<()> = RwLock::new(());
 
-#[expect(dead_code, reason = "it is held, not read")]
+/// It is held, not read.
 enum Turn {
     Shared(RwLockReadGuard<'static, ()>),
     Alone(RwLockWriteGuard<'static, ()>),
@@ -66,11 +67,35 @@ impl Runtime {
         Runtime::newer("runc", 0)
     }
 
+    /// No Debian has it: `cargo install youki` does. It may be skipped everywhere.
+    pub fn youki() -> Option<Runtime> {
+        let home = std::env::var_os("HOME").unwrap_or_default();
+        let cache = std::env::var_os("EXECLAT_CACHE")
+            .map_or_else(|| Path::new(&home).join(".cache/execlat"), PathBuf::from);
+        let kept = fs::read_dir(cache.join("youki")).into_iter().flatten();
+        let kept = kept.flatten().map(|entry| entry.path());
+        let dirs = std::env::var_os("PATH").unwrap_or_default();
+        let mut found = std::env::split_paths(&dirs).chain(kept);
+        let Some(dir) = found.find(|dir| dir.join("youki").is_file()) else {
+            say("skipped: needs youki, in PATH or in $EXECLAT_CACHE/youki/VERSION");
+            return None;
+        };
+        Some(Runtime {
+            name: "youki",
+            path: dir.join("youki"),
+            reexecs: 1,
+        })
+    }
+
     /// From a newer suite. Whether that can be fetched is the network's affair: this
     /// alone may be skipped everywhere.
     fn newer(name: &'static str, reexecs: u64) -> Option<Runtime> {
         if !rustix::process::geteuid().is_root() {
             skip("needs root");
+            return None;
+        }
+        if std::env::var_os("EXECLAT_GUEST").is_some() {
+            say("skipped: no newer one is in a guest");
             return None;
         }
         let output = Command::new(script("newer.sh"))
@@ -328,7 +353,8 @@ pub fn wait_until(what: &str, holds: impl Fn() -> bool) {
 }
 
 pub fn script(name: &str) -> PathBuf {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runtimes");
+    let here = || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runtimes");
+    let dir = std::env::var_os("EXECLAT_SCRIPTS").map_or_else(here, PathBuf::from);
     dir.join(name)
 }
 
@@ -336,7 +362,11 @@ pub fn script(name: &str) -> PathBuf {
 pub fn rootfs() -> &'static Path {
     static ROOTFS: OnceLock<PathBuf> = OnceLock::new();
     ROOTFS.get_or_init(|| {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rootfs");
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        // A guest has no target directory.
+        let temporary = std::env::temp_dir();
+        let target = if target.exists() { target } else { &temporary };
+        let dir = target.join("rootfs");
         let first = tempfile::tempdir().expect("scratch directory");
         let output = Command::new(script("bundle.sh"))
             .args(["-r", text(&dir)])

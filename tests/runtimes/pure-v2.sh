@@ -12,6 +12,6 @@ if [ $# -eq 0 ]; then
 fi
 # shellcheck disable=SC2016 # the inner shell's
 exec unshare --mount --propagation private sh -c '
-	[ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ] ||
+	[ -e /sys/fs/cgroup/cgroup.controllers ] ||
 		mount -t cgroup2 none /sys/fs/cgroup || exit
 	exec "$@"' pure-v2.sh "$@"

@@ -47,10 +47,10 @@ until_it_is() { # COMMAND...
 until_it_is c version
 
 status=0
-c_run --rm --cgroup "$cgroup/first" "$rootfs" first /bin/sh -c 'exit 7' || status=$?
+c_run --rm --cgroup "$cgroup/boxes/first" "$rootfs" first /bin/sh -c 'exit 7' || status=$?
 told ran $status first
 
-c_run -d --cgroup "$cgroup/second" "$rootfs" second /bin/sleep 1009
+c_run -d --cgroup "$cgroup/boxes/second" "$rootfs" second /bin/sleep 1009
 told up "$(c task ls | awk '$1 == "second" { print $2 }')" second
 status=0
 c task exec --exec-id third second /bin/sh -c 'exit 3' || status=$?

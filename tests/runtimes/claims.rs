@@ -1,0 +1,205 @@
+//! What is taken for a runtime's action on a container, and what is said of what was not.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::{Builder, TempDir};
+
+use crate::common::text;
+use crate::driver;
+use crate::host::{Host, Runtime};
+
+use super::PAYLOAD;
+use super::worker::{Caller, Due, Ends, Worker};
+
+/// Actions that enter no container: the id alone tells which is meant.
+const CLAIMS: [&str; 7] = ["start", "state", "kill", "delete", "events", "pause", "ps"];
+
+/// A program that does nothing, by a runtime's name, that anybody can execute.
+struct Fake {
+    dir: TempDir,
+    name: &'static str,
+}
+
+impl Fake {
+    fn new(name: &'static str) -> Fake {
+        let everybody = Permissions::from_mode(0o755);
+        let mut dir = Builder::new();
+        let dir = dir.prefix("execlat-test-").permissions(everybody);
+        let dir = dir.tempdir_in("/run").expect("a directory in /run");
+        let fake = Fake { dir, name };
+        // By another process: no child of ours may have it open for writing.
+        let mut copy = Command::new("cp");
+        let copied = copy.arg(driver::program()).arg(fake.program()).status();
+        assert!(copied.expect("cp").success());
+        fake
+    }
+
+    fn program(&self) -> PathBuf {
+        self.dir.path().join(self.name)
+    }
+
+    /// What executes it as a user, with this argv.
+    fn by(&self, user: &str, argv: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let program = self.program();
+        let driver = [text(driver::program()), "as", user, text(&program)];
+        let driver = driver.map(|arg| arg.as_bytes().to_vec());
+        driver.into_iter().chain(argv.iter().cloned()).collect()
+    }
+}
+
+/// `runc --root ROOT ACTION HANDLE`
+fn claim(worker: &Worker, action: &str, handle: &str) -> Vec<Vec<u8>> {
+    let argv = ["runc", "--root", worker.root(), action, handle];
+    argv.map(|arg| arg.as_bytes().to_vec()).to_vec()
+}
+
+/// An id is believed of root outside of any container, and of nobody else; entering a
+/// container counts whoever does it.
+#[test]
+fn a_hostile_runc() {
+    let Some(mut caller) = Caller::new(Runtime::runc()) else {
+        return;
+    };
+    let (fake, worker) = (Fake::new("runc"), Worker::new(&caller.host, "garden", true));
+    caller.start_before(&worker, "web", &PAYLOAD);
+    let engine = caller.host.bed.cgroup.child("docker");
+    let id = "4be5".repeat(16);
+    let container = engine.join(&id);
+    fs::create_dir(&container).expect("a cgroup");
+    let tracer = caller.trace(&worker, &[]);
+
+    for action in CLAIMS {
+        let argv = claim(&worker, action, "web");
+        let by_nobody = fake.by("65534", &argv);
+        let started = caller.host.driver.spawn(driver::program(), by_nobody);
+        caller.finish(&started, Ends::Well);
+        let done = caller.run_inside(&container, &fake.by("0", &argv));
+        assert_eq!(done.status, 0, "{}", caller.host.driver.said());
+        let started = caller.host.driver.spawn(&fake.program(), argv);
+        let done = caller.finish(&started, Ends::Well);
+        caller.took(&worker, "web", done, &[action, "web"], Ends::Well);
+    }
+    // Root in a container may be mighty enough to enter another.
+    let state = worker.argv(&caller.host, &["state", "web"]);
+    assert_eq!(caller.run_inside(&container, &state).status, 0);
+    let exec = worker.argv(&caller.host, &["exec", "web", "true"]);
+    let done = caller.run_inside(&container, &exec);
+    assert_eq!(done.status, 0, "{}", caller.host.driver.said());
+    caller.due.push(Due {
+        label: "exec from a container".into(),
+        container: Some(worker.cgroup_of(&caller.host, "web")),
+        enters: true,
+        ran_in: format!("/{}/docker/{id}", caller.host.cgroup_name()),
+        done,
+    });
+    caller.check(tracer, &[]);
+}
+
+/// A container from before whose cgroup is not named after it: the runtime's own file
+/// tells, unless anybody might have put it there.
+#[test]
+fn a_state_file_that_root_alone_can_write() {
+    let Some(mut caller) = Caller::new(Runtime::runc()) else {
+        return;
+    };
+    let worker = Worker::new(&caller.host, "garden", true);
+    let other = worker.with_root(tempfile::tempdir_in("/tmp").expect("a directory in /tmp"));
+    for (worker, cgroup, handle) in [(&worker, "1st", "web"), (&other, "2nd", "claimed")] {
+        worker.bundle(&caller.host, cgroup, &PAYLOAD);
+        let bundle = worker.path(&caller.host, cgroup);
+        caller.run(worker, &["create", "--bundle", &bundle, handle], Ends::Well);
+        caller.run(worker, &["start", handle], Ends::Well);
+    }
+    let tracer = caller.trace(&worker, &[]);
+    for args in [&["state", "web"][..], &["kill", "web", "CONT"]] {
+        caller.call(&worker, "1st", args, Ends::Well);
+    }
+    caller.run(&other, &["state", "claimed"], Ends::Well);
+    caller.check(tracer, &[]);
+    caller.due.clear();
+    // Once it is entered, it is known.
+    let tracer = caller.trace(&worker, &[]);
+    for args in [&["exec", "claimed", "true"][..], &["state", "claimed"]] {
+        caller.call(&other, "2nd", args, Ends::Well);
+    }
+    caller.check(tracer, &[]);
+}
+
+/// All ran for containers elsewhere.
+#[test]
+fn containers_that_are_not_below() {
+    let Some(mut caller) = Caller::new(Runtime::runc()) else {
+        return;
+    };
+    let worker = Worker::new(&caller.host, "garden", true);
+    let other = worker.beside(&caller.host, "other");
+    caller.start_before(&other, "web", &PAYLOAD);
+    let tracer = caller.trace(&worker, &[]);
+    for _ in 0..17 {
+        caller.run(&other, &["state", "web"], Ends::Well);
+    }
+    let observed = caller.host.stop(tracer);
+    assert_eq!(observed.rows.len(), 0, "{observed:#?}");
+    let name = caller.host.cgroup_name();
+    let due = format!(
+        "17 executions named runc ran in /{name}/runner, for containers not below /{name}/garden"
+    );
+    assert!(observed.stderr.contains(&due), "{}", observed.stderr);
+}
+
+/// Others were executed than the one that was named; all of the machine counts, since
+/// any may be for a container there.
+#[test]
+fn a_name_that_none_has() {
+    let Some(mut host) = Host::alone(Runtime::runc()) else {
+        return;
+    };
+    let fakes = [(Fake::new("runc"), 17), (Fake::new("crun"), 3)];
+    let due = "no execution was named rnc; runc 17, crun 3";
+    let mut said = String::new();
+    // Somebody else may execute one meanwhile.
+    for _ in 0..5 {
+        let tracer = host.trace(&["-n", "rnc"]);
+        for (fake, times) in &fakes {
+            let program = fake.program();
+            for _ in 0..*times {
+                let argv = vec![text(&program).into(), b"--version".to_vec()];
+                let started = host.driver.spawn(&program, argv);
+                assert_eq!(host.driver.finish(&started).status, 0);
+            }
+        }
+        let observed = host.stop(tracer);
+        assert_eq!(observed.rows.len(), 0, "{observed:#?}");
+        said = observed.stderr;
+        if said.contains(due) {
+            return;
+        }
+    }
+    panic!("{said}");
+}
+
+/// It is said of nothing alone.
+#[test]
+fn no_word_where_something_matched() {
+    let Some(mut caller) = Caller::new(Runtime::runc()) else {
+        return;
+    };
+    let worker = Worker::new(&caller.host, "garden", true);
+    let other = worker.beside(&caller.host, "other");
+    caller.start_before(&other, "web", &PAYLOAD);
+    caller.start_before(&worker, "box", &PAYLOAD);
+    let tracer = caller.trace(&worker, &[]);
+    for _ in 0..3 {
+        caller.run(&other, &["state", "web"], Ends::Well);
+    }
+    caller.call(&worker, "box", &["state", "box"], Ends::Well);
+    let observed = caller.check(tracer, &[]);
+    let said = &observed.stderr;
+    assert!(
+        !said.contains("not below") && !said.contains("was named"),
+        "{said}"
+    );
+}
