@@ -93,12 +93,12 @@ struct ReportArgs {
 #[derive(Args)]
 #[command(next_help_heading = "Filters")]
 struct FilterArgs {
-    /// Only in or for this cgroup, and those below it
+    /// In this cgroup or below, or a runtime's work on it
     ///
     /// A runtime runs in its caller's cgroup, not in its container's: `runc exec web`
     /// matches if the container is below DIR, wherever it was called from. DIR is of
-    /// version 2 or 1. Repeatable, as are --comm, --pid and --uid: an execution matches
-    /// if any value matches.
+    /// version 2 or 1. Like --comm, --pid and --uid it can be given several times: an
+    /// execution matches if any value does.
     #[arg(short, long, value_name = "DIR")]
     cgroup: Vec<PathBuf>,
     /// With --cgroup: only what executes there, not what runtimes do from elsewhere

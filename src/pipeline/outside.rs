@@ -172,7 +172,12 @@ impl Pipeline {
             return Verdict::In;
         }
         if let Some(runtime) = self.pair.running_in(runtime, now_ns) {
-            return self.verdict_by_itself(&runtime, now_ns);
+            // It may enter a container yet, which tells better than its id.
+            let settled = runtime.place.is_some() || self.ran_inside(&runtime);
+            return match settled {
+                true => self.verdict_by_itself(&runtime, now_ns),
+                false => Verdict::Wait,
+            };
         }
         if self.outside.waiting.contains(&runtime) {
             return Verdict::Wait;
@@ -227,7 +232,7 @@ impl Pipeline {
             }
             Answer::NotYet => Verdict::Wait,
             // It may put a process somewhere yet.
-            Answer::Unknown if running => Verdict::Wait,
+            Answer::Unknown | Answer::Unbelieved if running => Verdict::Wait,
             Answer::Unknown | Answer::Unbelieved => Verdict::Out,
         }
     }

@@ -108,6 +108,13 @@ fn worker() -> Vec<u8> {
         .run(940, &gdn("runc --root /run/b state web"), 4 * MS, code(1));
     let moby = format!("runc --root /run/docker/runtime-runc/moby state {id}");
     s.at(60 * MS).run(950, &gdn(&moby), 4 * MS, code(0));
+    // Not believed, but seen: its init is over before it enters the container.
+    let user = |line: &str| gdn(line).by(4000, 1000);
+    s.at(65 * MS).exec(951, &user("runc exec web true"));
+    s.fork(951, 952).exec(952, &user("runc init"));
+    s.fork(952, 953).at(66 * MS).exit(952, code(0)).round();
+    s.at(67 * MS).attach(951, 953, HANDLE, true);
+    s.at(68 * MS).exit(953, code(0)).exit(951, code(0));
     s.at(70 * MS).run(960, &gdn("runc list"), 9 * MS, code(0));
     s.at(80 * MS)
         .run(970, &image("sleep 1").within(HANDLE), 4 * MS, code(0));
