@@ -114,7 +114,9 @@ fn worker() -> Vec<u8> {
     s.fork(951, 952).exec(952, &user("runc init"));
     s.fork(952, 953).at(66 * MS).exit(952, code(0)).round();
     s.at(67 * MS).attach(951, 953, HANDLE, true);
-    s.at(68 * MS).exit(953, code(0)).exit(951, code(0));
+    s.at(68 * MS)
+        .exit_unmatched(953, code(0))
+        .exit(951, code(0));
     s.at(70 * MS).run(960, &gdn("runc list"), 9 * MS, code(0));
     s.at(80 * MS)
         .run(970, &image("sleep 1").within(HANDLE), 4 * MS, code(0));
