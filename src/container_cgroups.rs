@@ -36,7 +36,9 @@ pub enum Answer {
     Found(Found),
     /// Nothing so far: what tells it may be on its way.
     NotYet,
-    /// It is about no container, or about one that nothing is known of.
+    /// It is about no container.
+    NoContainer,
+    /// Nothing is known of the container that it is about.
     Unknown,
     /// It names a container, and whoever ran it is not believed.
     Unbelieved,
@@ -148,7 +150,7 @@ impl ContainerCgroups {
             return Answer::Found(found(place, names));
         }
         let Some((root, id)) = called(image) else {
-            return Answer::Unknown;
+            return Answer::NoContainer;
         };
         let not_yet = match waits {
             true => Answer::NotYet,

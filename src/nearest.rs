@@ -31,12 +31,17 @@ pub struct LeftOut {
 impl LeftOut {
     /// Counts an execution by another name, perhaps that of a runtime.
     pub fn add_name(&mut self, runtime: Option<&str>) {
-        let runtimes = runtime.map(|name| (name.to_owned(), 1));
-        self.add(&LeftOut {
-            by_name: 1,
-            runtimes: runtimes.into_iter().collect(),
-            ..LeftOut::default()
-        });
+        self.by_name += 1;
+        if let Some(name) = runtime {
+            self.add_runtime(name, 1);
+        }
+    }
+
+    fn add_runtime(&mut self, name: &str, count: u64) {
+        match self.runtimes.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => *known = known.saturating_add(count),
+            None => self.runtimes.push((name.to_owned(), count)),
+        }
     }
 
     /// Adds what another source left out.
@@ -45,10 +50,7 @@ impl LeftOut {
         self.by_name = self.by_name.saturating_add(other.by_name);
         self.by_uid = self.by_uid.saturating_add(other.by_uid);
         for (name, count) in &other.runtimes {
-            match self.runtimes.iter_mut().find(|(known, _)| known == name) {
-                Some((_, known)) => *known = known.saturating_add(*count),
-                None => self.runtimes.push((name.clone(), *count)),
-            }
+            self.add_runtime(name, *count);
         }
     }
 }

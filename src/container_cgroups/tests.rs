@@ -79,7 +79,7 @@ fn of(known: &ContainerCgroups, execution: &Execution) -> Option<(Option<String>
     match known.of(execution, &names(), false) {
         Answer::Found(found) => Some((found.path, found.inside)),
         Answer::NotYet => panic!("nothing more can come"),
-        Answer::Unknown | Answer::Unbelieved => None,
+        Answer::NoContainer | Answer::Unknown | Answer::Unbelieved => None,
     }
 }
 
@@ -193,8 +193,8 @@ fn what_may_come_is_waited_for() {
     let waits = |known: &ContainerCgroups, line| known.of(&runs(line), &names(), true);
     assert_eq!(waits(&known, "runc state web"), Answer::NotYet);
     assert_eq!(waits(&known, "runc state none"), Answer::NotYet);
-    assert_eq!(waits(&known, "runc list"), Answer::Unknown);
-    assert_eq!(waits(&known, "sh state web"), Answer::Unknown);
+    assert_eq!(waits(&known, "runc list"), Answer::NoContainer);
+    assert_eq!(waits(&known, "sh state web"), Answer::NoContainer);
     // The runtime has no such container: the cgroup's name is the best there is.
     known.add_state(state("/run/runc", "web", &[]));
     assert!(matches!(waits(&known, "runc state web"), Answer::Found(_)));

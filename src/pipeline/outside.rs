@@ -124,32 +124,32 @@ impl Pipeline {
 
     /// Counts what tells why nothing matches, if nothing does.
     fn leave_out(&mut self, execution: Execution, totals: &mut Totals) {
-        let labels = Labels::new(&execution, self.names.cgroup(execution.image.cgroup_id));
         match self.misses(&execution) {
             Some(Miss::Scope) => {}
             Some(Miss::Uid) => totals.left_out.by_uid += 1,
-            Some(Miss::Name) => totals.left_out.add_name(labels.runtime),
-            None if labels.runtime.is_none() => totals.left_out.by_cgroup += 1,
+            Some(Miss::Name) => totals.left_out.add_name(runtime_of(&execution.image)),
             // It is decided as its runtime is.
             None if execution.part_of.is_some() => {}
-            None => self.count_elsewhere(&execution, &labels, totals),
+            None => match runtime_of(&execution.image) {
+                Some(runtime) => self.count_elsewhere(&execution, runtime, totals),
+                None => totals.left_out.by_cgroup += 1,
+            },
         }
         self.spare.give(execution.image);
     }
 
     /// A runtime's execution that came near: only its container is not one asked for.
-    fn count_elsewhere(&self, execution: &Execution, labels: &Labels<'_>, totals: &mut Totals) {
-        let containers = &self.outside.containers;
+    fn count_elsewhere(&self, execution: &Execution, runtime: &str, totals: &mut Totals) {
+        let (image, containers) = (&execution.image, &self.outside.containers);
         let answer = containers.of(execution, &self.names, false);
-        let known = matches!(answer, Answer::Found(_));
+        let ran_in = self.names.cgroup(image.cgroup_id);
         totals.nearest.add(Kind {
-            name: labels.runtime.unwrap_or_default().to_owned(),
-            ran_in: labels.cgroup.map(str::to_owned),
-            known,
+            name: runtime.to_owned(),
+            ran_in: ran_in.map(|cgroup| cgroup.path.clone()),
+            known: matches!(answer, Answer::Found(_)),
         });
         let strict = self.selection.as_ref().is_some_and(Selection::strict);
-        let unknown = answer == Answer::Unknown && labels.container.is_some() && !strict;
-        totals.summary.undecided += u64::from(unknown);
+        totals.summary.undecided += u64::from(answer == Answer::Unknown && !strict);
     }
 
     fn misses(&self, execution: &Execution) -> Option<Miss> {
@@ -232,8 +232,8 @@ impl Pipeline {
             }
             Answer::NotYet => Verdict::Wait,
             // It may put a process somewhere yet.
-            Answer::Unknown | Answer::Unbelieved if running => Verdict::Wait,
-            Answer::Unknown | Answer::Unbelieved => Verdict::Out,
+            Answer::NoContainer | Answer::Unknown | Answer::Unbelieved if running => Verdict::Wait,
+            Answer::NoContainer | Answer::Unknown | Answer::Unbelieved => Verdict::Out,
         }
     }
 
@@ -270,7 +270,17 @@ impl Pipeline {
         let containers = &self.outside.containers;
         match containers.of(execution, &self.names, false) {
             Answer::Found(found) => found.path,
-            Answer::NotYet | Answer::Unknown | Answer::Unbelieved => None,
+            Answer::NotYet | Answer::NoContainer | Answer::Unknown | Answer::Unbelieved => None,
         }
     }
+}
+
+/// The runtime that an image is an invocation of.
+fn runtime_of(image: &Image) -> Option<&'static str> {
+    if !runtime::may_run_again(image.comm()) {
+        return None;
+    }
+    let argv = &image.argv;
+    let called = runtime::parse(argv.args(), !argv.whole(), image.comm())?;
+    Some(called.runtime)
 }
