@@ -21,7 +21,7 @@ use crate::source::About;
 const HOLD_NS: u64 = 1_000_000_000;
 /// Runtimes that are over and kept in mind, the newest half of that at least.
 const OVER_MAX: usize = 8192;
-/// Executions that are held at once; beyond it the oldest wait no longer.
+/// Executions that are held at once; beyond it none waits.
 const HELD_MAX: usize = 65_536;
 
 /// Whether an execution is one of those asked for.
@@ -75,37 +75,33 @@ impl Pipeline {
     pub(super) fn leave_asked_for(&mut self, now_ns: u64, totals: &mut Totals) {
         let mut ended = std::mem::take(&mut self.ended);
         if !self.outside.held.is_empty() {
-            let mut held = std::mem::take(&mut self.outside.held);
-            held.append(&mut ended);
-            ended = held;
+            ended.splice(..0, self.outside.held.drain(..));
         }
-        // Where there are too many, the oldest wait no longer.
-        let too_many = ended.len().saturating_sub(HELD_MAX);
-        let time_of = |at: usize| if at < too_many { u64::MAX } else { now_ns };
         if self.outside.asked {
-            self.note_runtimes(&ended, time_of);
+            self.note_runtimes(&ended, now_ns);
         }
-        if self.selection.is_none() && !ended.iter().any(|e| e.image.elsewhere) {
-            self.ended = ended;
-            return;
-        }
-        for (at, execution) in ended.into_iter().enumerate() {
-            match self.verdict(&execution, time_of(at)) {
-                Verdict::In => self.ended.push(execution),
-                Verdict::Wait => self.outside.held.push(execution),
-                Verdict::Out => self.leave_out(execution, totals),
+        if self.selection.is_some() || ended.iter().any(|e| e.image.elsewhere) {
+            let other = |e: &mut Execution| self.verdict(e, now_ns) != Verdict::In;
+            let others: Vec<Execution> = ended.extract_if(.., other).collect();
+            for execution in others {
+                let waits = self.verdict(&execution, now_ns) == Verdict::Wait;
+                match waits && self.outside.held.len() < HELD_MAX {
+                    true => self.outside.held.push(execution),
+                    false => self.leave_out(execution, totals),
+                }
             }
         }
+        self.ended = ended;
     }
 
-    fn note_runtimes(&mut self, ended: &[Execution], time_of: impl Fn(usize) -> u64) {
+    fn note_runtimes(&mut self, ended: &[Execution], now_ns: u64) {
         self.outside.waiting.clear();
-        for (at, execution) in ended.iter().enumerate() {
+        for execution in ended {
             if execution.part_of.is_some() || !runtime::may_run_again(execution.image.comm()) {
                 continue;
             }
             let process = execution.process;
-            match self.verdict(execution, time_of(at)) {
+            match self.verdict(execution, now_ns) {
                 Verdict::Wait => {
                     self.outside.waiting.insert(process);
                 }

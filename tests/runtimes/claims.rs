@@ -64,7 +64,8 @@ fn a_hostile_runc() {
         return;
     };
     let (fake, worker) = (Fake::new("runc"), Worker::new(&caller.host, "garden", true));
-    caller.start_before(&worker, "web", &PAYLOAD);
+    let web = caller.id("web");
+    caller.start_before(&worker, &web, &PAYLOAD);
     let engine = caller.host.bed.cgroup.child("docker");
     let id = "4be5".repeat(16);
     let container = engine.join(&id);
@@ -72,7 +73,7 @@ fn a_hostile_runc() {
     let tracer = caller.trace(&worker, &[]);
 
     for action in CLAIMS {
-        let argv = claim(&worker, action, "web");
+        let argv = claim(&worker, action, &web);
         let by_nobody = fake.by("65534", &argv);
         let started = caller.host.driver.spawn(driver::program(), by_nobody);
         caller.finish(&started, Ends::Well);
@@ -80,17 +81,17 @@ fn a_hostile_runc() {
         assert_eq!(done.status, 0, "{}", caller.host.driver.said());
         let started = caller.host.driver.spawn(&fake.program(), argv);
         let done = caller.finish(&started, Ends::Well);
-        caller.took(&worker, "web", done, &[action, "web"], Ends::Well);
+        caller.took(&worker, &web, done, &[action, &web], Ends::Well);
     }
     // Root in a container may be mighty enough to enter another.
-    let state = worker.argv(&caller.host, &["state", "web"]);
+    let state = worker.argv(&caller.host, &["state", &web]);
     assert_eq!(caller.run_inside(&container, &state).status, 0);
-    let exec = worker.argv(&caller.host, &["exec", "web", "true"]);
+    let exec = worker.argv(&caller.host, &["exec", &web, "true"]);
     let done = caller.run_inside(&container, &exec);
     assert_eq!(done.status, 0, "{}", caller.host.driver.said());
     caller.due.push(Due {
         label: "exec from a container".into(),
-        container: Some(worker.cgroup_of(&caller.host, "web")),
+        container: Some(worker.cgroup_of(&caller.host, &web)),
         enters: true,
         ran_in: format!("/{}/docker/{id}", caller.host.cgroup_name()),
         done,
@@ -107,22 +108,23 @@ fn a_state_file_that_root_alone_can_write() {
     };
     let worker = Worker::new(&caller.host, "garden", true);
     let other = worker.with_root(tempfile::tempdir_in("/tmp").expect("a directory in /tmp"));
-    for (worker, cgroup, handle) in [(&worker, "1st", "web"), (&other, "2nd", "claimed")] {
+    let [web, claimed] = ["web", "claimed"].map(|name| caller.id(name));
+    for (worker, cgroup, handle) in [(&worker, "1st", &web), (&other, "2nd", &claimed)] {
         worker.bundle(&caller.host, cgroup, &PAYLOAD);
         let bundle = worker.path(&caller.host, cgroup);
         caller.run(worker, &["create", "--bundle", &bundle, handle], Ends::Well);
         caller.run(worker, &["start", handle], Ends::Well);
     }
     let tracer = caller.trace(&worker, &[]);
-    for args in [&["state", "web"][..], &["kill", "web", "CONT"]] {
+    for args in [&["state", &web][..], &["kill", &web, "CONT"]] {
         caller.call(&worker, "1st", args, Ends::Well);
     }
-    caller.run(&other, &["state", "claimed"], Ends::Well);
+    caller.run(&other, &["state", &claimed], Ends::Well);
     caller.check(tracer, &[]);
     caller.due.clear();
     // Once it is entered, it is known.
     let tracer = caller.trace(&worker, &[]);
-    for args in [&["exec", "claimed", "true"][..], &["state", "claimed"]] {
+    for args in [&["exec", &claimed, "true"][..], &["state", &claimed]] {
         caller.call(&other, "2nd", args, Ends::Well);
     }
     caller.check(tracer, &[]);
@@ -136,10 +138,11 @@ fn containers_that_are_not_below() {
     };
     let worker = Worker::new(&caller.host, "garden", true);
     let other = worker.beside(&caller.host, "other");
-    caller.start_before(&other, "web", &PAYLOAD);
+    let web = caller.id("web");
+    caller.start_before(&other, &web, &PAYLOAD);
     let tracer = caller.trace(&worker, &[]);
     for _ in 0..17 {
-        caller.run(&other, &["state", "web"], Ends::Well);
+        caller.run(&other, &["state", &web], Ends::Well);
     }
     let observed = caller.host.stop(tracer);
     assert_eq!(observed.rows.len(), 0, "{observed:#?}");
@@ -189,13 +192,14 @@ fn no_word_where_something_matched() {
     };
     let worker = Worker::new(&caller.host, "garden", true);
     let other = worker.beside(&caller.host, "other");
-    caller.start_before(&other, "web", &PAYLOAD);
-    caller.start_before(&worker, "box", &PAYLOAD);
+    let [web, box_] = ["web", "box"].map(|name| caller.id(name));
+    caller.start_before(&other, &web, &PAYLOAD);
+    caller.start_before(&worker, &box_, &PAYLOAD);
     let tracer = caller.trace(&worker, &[]);
     for _ in 0..3 {
-        caller.run(&other, &["state", "web"], Ends::Well);
+        caller.run(&other, &["state", &web], Ends::Well);
     }
-    caller.call(&worker, "box", &["state", "box"], Ends::Well);
+    caller.call(&worker, &box_, &["state", &box_], Ends::Well);
     let observed = caller.check(tracer, &[]);
     let said = &observed.stderr;
     assert!(

@@ -42,15 +42,15 @@ fn hear_slow(live: &Live, pids: &[u32]) {
 }
 
 /// `events` is decided by its id, `run` by whom it starts.
-fn lasting(caller: &mut Caller, worker: &Worker) -> [Started; 2] {
-    let (bundle, file) = create_files(worker, &caller.host, "run");
-    let run = ["run", "--bundle", &bundle, "--pid-file", &file, "run"];
+fn lasting(caller: &mut Caller, worker: &Worker, [old, new]: [&str; 2]) -> [Started; 2] {
+    let (bundle, file) = create_files(worker, &caller.host, new);
+    let run = ["run", "--bundle", &bundle, "--pid-file", &file, new];
     let run = caller.spawn(worker, &run);
     wait_for_payload(&file, "sleep");
     let events = if caller.host.runtime.is_runc() {
-        &["events", "old"][..]
+        &["events", old][..]
     } else {
-        &["exec", "old", "sleep", "1000"]
+        &["exec", old, "sleep", "1000"]
     };
     [run, caller.spawn(worker, events)]
 }
@@ -61,15 +61,17 @@ fn in_flight(runtime: Option<Runtime>) {
     };
     let asked = Worker::new(&caller.host, "garden", true);
     let other = Worker::new(&caller.host, "other", false);
+    // The same ones for both.
+    let [old, new] = ["old", "new"].map(|name| caller.id(name));
     for worker in [&asked, &other] {
-        caller.start_before(worker, "old", &PAYLOAD);
-        worker.bundle(&caller.host, "run", &PAYLOAD);
+        caller.start_before(worker, &old, &PAYLOAD);
+        worker.bundle(&caller.host, &new, &PAYLOAD);
     }
     let name = caller.host.runtime.name;
     let dir = text(&asked.garden);
     let live = Live::start(&["-c", dir, "-n", name, "--slow", "300ms"]);
-    let outside = lasting(&mut caller, &other);
-    let inside = lasting(&mut caller, &asked);
+    let outside = lasting(&mut caller, &other, [&old, &new]);
+    let inside = lasting(&mut caller, &asked, [&old, &new]);
     let pids = inside.each_ref().map(|started| started.pid);
     hear_slow(&live, &pids);
     pids.iter().for_each(|&pid| ask_for(&live, pid));
@@ -100,7 +102,7 @@ fn in_flight(runtime: Option<Runtime>) {
         assert_eq!(done.status, signal as i32);
     }
     for worker in [&asked, &other] {
-        for handle in ["old", "run"] {
+        for handle in [&old, &new] {
             caller.run(worker, &["delete", "-f", handle], Ends::Well);
         }
     }

@@ -134,7 +134,7 @@ impl Mixed {
         let other = asked.beside(&caller.host, "other");
         let workers = [asked, other];
         let subject = |n: usize| {
-            let (worker, handle) = (n % 2, format!("c{n}"));
+            let (worker, handle) = (n % 2, caller.id(&format!("c{n}")));
             let (mut state, mut pid) = (State::Gone, 0);
             // Some are there before execlat is.
             if n.is_multiple_of(3) {

@@ -149,6 +149,12 @@ impl Caller {
         Caller { host, due }
     }
 
+    /// A container's id that no other test has: what is known of an id may outlive the
+    /// runtime's directory that it was in.
+    pub fn id(&self, name: &str) -> String {
+        format!("{}-{name}", self.host.bed.tag)
+    }
+
     /// By `--cgroup` and `--comm`, as an operator asks.
     pub fn trace(&self, worker: &Worker, args: &[&str]) -> Tracer {
         let mut all = vec!["-c", text(&worker.garden), "-n", self.host.runtime.name];
@@ -205,6 +211,13 @@ impl Caller {
         let (bundle, file) = create_files(worker, &self.host, handle);
         self.call(worker, handle, &create(&bundle, &file, handle), Ends::Well);
         pid_in(&file)
+    }
+
+    /// `create` and `start`.
+    pub fn start(&mut self, worker: &Worker, handle: &str) -> u32 {
+        let pid = self.create(worker, handle);
+        self.call(worker, handle, &["start", handle], Ends::Well);
+        pid
     }
 
     /// A container that runs; before execlat does, no row is due.

@@ -69,26 +69,25 @@ fn a_worker(runtime: Option<Runtime>) {
         return;
     };
     let worker = Worker::new(&caller.host, "garden", true);
-    let old = caller.start_before(&worker, "old", &PAYLOAD);
-    for handle in ["web", "forced"] {
+    let [old, web, forced, brief] = ["old", "web", "forced", "brief"].map(|name| caller.id(name));
+    let pid = caller.start_before(&worker, &old, &PAYLOAD);
+    for handle in [&web, &forced] {
         worker.bundle(&caller.host, handle, &PAYLOAD);
     }
-    worker.bundle(&caller.host, "brief", &["sh", "-c", "exit 7"]);
+    worker.bundle(&caller.host, &brief, &["sh", "-c", "exit 7"]);
     let tracer = caller.trace(&worker, &[]);
 
     in_vain(&mut caller, &worker);
-    use_up(&mut caller, &worker, "old", old);
-    let web = caller.create(&worker, "web");
-    caller.call(&worker, "web", &["start", "web"], Ends::Well);
+    use_up(&mut caller, &worker, &old, pid);
+    let pid = caller.start(&worker, &web);
     in_vain(&mut caller, &worker);
-    use_up(&mut caller, &worker, "web", web);
+    use_up(&mut caller, &worker, &web, pid);
 
-    let brief = worker.path(&caller.host, "brief");
-    let run = ["run", "--no-new-keyring", "--bundle", &brief, "brief"];
-    caller.call(&worker, "brief", &run, Ends::With(7));
-    caller.create(&worker, "forced");
-    caller.call(&worker, "forced", &["start", "forced"], Ends::Well);
-    caller.call(&worker, "forced", &["delete", "-f", "forced"], Ends::Well);
+    let bundle = worker.path(&caller.host, &brief);
+    let run = ["run", "--no-new-keyring", "--bundle", &bundle, &brief];
+    caller.call(&worker, &brief, &run, Ends::With(7));
+    caller.start(&worker, &forced);
+    caller.call(&worker, &forced, &["delete", "-f", &forced], Ends::Well);
     caller.check(tracer, &[]);
 }
 
@@ -123,7 +122,8 @@ fn two_workers(runtime: Option<Runtime>) {
         return;
     };
     // One's id is the beginning of another's.
-    let (before, after) = (["web", "we"], ["web", "web2", "we"]);
+    let [we, web, web2] = ["we", "web", "web2"].map(|name| caller.id(name));
+    let (before, after) = ([&web, &we], [&web, &web2, &we]);
     let workers = [
         Worker::new(&caller.host, "garden-a", true),
         Worker::new(&caller.host, "garden-b", false),
@@ -134,15 +134,22 @@ fn two_workers(runtime: Option<Runtime>) {
             pids.push(caller.start_before(worker, handle, &PAYLOAD));
         }
     }
-    for worker in &workers {
-        worker.bundle(&caller.host, "web2", &PAYLOAD);
-        worker.bundle(&caller.host, "elsewhere", &PAYLOAD);
+    let [here, there] = ["here", "there"].map(|name| caller.id(name));
+    for (worker, handle) in workers.iter().zip([&here, &there]) {
+        worker.bundle(&caller.host, &web2, &PAYLOAD);
+        worker.bundle(&caller.host, handle, &PAYLOAD);
     }
     let [asked, other] = &workers;
     let tracer = caller.trace(asked, &[]);
 
-    caller.create(other, "elsewhere");
-    caller.run(asked, &["state", "elsewhere"], Ends::Badly);
+    // Of these, one of the two alone has one.
+    caller.create(asked, &here);
+    caller.create(other, &there);
+    caller.run(asked, &["state", &there], Ends::Badly);
+    caller.run(other, &["state", &here], Ends::Badly);
+    caller.call(asked, &here, &["state", &here], Ends::Well);
+    caller.call(other, &there, &["state", &there], Ends::Well);
+
     let mut pids = pids.into_iter();
     for handle in before {
         for worker in &workers {
@@ -154,8 +161,7 @@ fn two_workers(runtime: Option<Runtime>) {
     let mut pids = Vec::new();
     for handle in after {
         for worker in [other, asked] {
-            pids.push(caller.create(worker, handle));
-            caller.call(worker, handle, &["start", handle], Ends::Well);
+            pids.push(caller.start(worker, handle));
         }
     }
     let mut pids = pids.into_iter();
@@ -207,14 +213,14 @@ fn a_worker_in_v1() {
     for dir in dirs {
         fs::create_dir_all(&dir).expect("a v1 cgroup");
         worker.garden = dir;
-        let old = caller.start_before(&worker, "old", &PAYLOAD);
-        worker.bundle(&caller.host, "web", &PAYLOAD);
+        let [old, web] = ["old", "web"].map(|name| caller.id(name));
+        let pid = caller.start_before(&worker, &old, &PAYLOAD);
+        worker.bundle(&caller.host, &web, &PAYLOAD);
         let tracer = caller.trace(&worker, &[]);
         in_vain(&mut caller, &worker);
-        use_up(&mut caller, &worker, "old", old);
-        let web = caller.create(&worker, "web");
-        caller.call(&worker, "web", &["start", "web"], Ends::Well);
-        use_up(&mut caller, &worker, "web", web);
+        use_up(&mut caller, &worker, &old, pid);
+        let pid = caller.start(&worker, &web);
+        use_up(&mut caller, &worker, &web, pid);
         caller.check(tracer, &[]);
         caller.due.clear();
     }
@@ -226,7 +232,8 @@ fn strict_and_exact(runtime: Option<Runtime>) {
         return;
     };
     let worker = Worker::new(&caller.host, "garden", true);
-    worker.bundle(&caller.host, "web", &PAYLOAD);
+    let web = caller.id("web");
+    worker.bundle(&caller.host, &web, &PAYLOAD);
     let trace = |args: &[&str]| {
         let name = args.first().map_or("loose", |arg| arg.trim_matches('-'));
         let scratch = caller.host.bed.scratch.path().join(name);
@@ -244,22 +251,22 @@ fn strict_and_exact(runtime: Option<Runtime>) {
     let argv = ["/bin/true", "here"].map(|arg| arg.as_bytes().to_vec());
     let exact = caller.run_inside(&worker.garden, &argv);
     let exact = exact.expected("in the garden");
-    let pid = caller.create(&worker, "web");
+    let pid = caller.create(&worker, &web);
     let created = caller.due[0].done.clone();
-    caller.call(&worker, "web", &["start", "web"], Ends::Well);
+    caller.call(&worker, &web, &["start", &web], Ends::Well);
     let file = worker.path(&caller.host, "exec-pid");
     let mut inside = vec![exact.clone()];
     for code in ["exit 3", "exit 5"] {
         let code_of = code[5..].parse().expect("a number");
-        let args = ["exec", "--pid-file", &file, "web", "sh", "-c", code];
-        caller.call(&worker, "web", &args, Ends::With(code_of));
+        let args = ["exec", "--pid-file", &file, &web, "sh", "-c", code];
+        caller.call(&worker, &web, &args, Ends::With(code_of));
         let exec = &caller.due[caller.due.len() - 1].done;
         let end = end_of(exec, code_of << 8);
         inside.push(process(&["sh", "-c", code], pid_in(&file), exec, &end).expected(code));
     }
-    caller.call(&worker, "web", &["kill", "web", "KILL"], Ends::Well);
+    caller.call(&worker, &web, &["kill", &web, "KILL"], Ends::Well);
     let end = caller.host.driver.ended(pid);
-    caller.call(&worker, "web", &["delete", "web"], Ends::Well);
+    caller.call(&worker, &web, &["delete", &web], Ends::Well);
     inside.push(payload(&caller, &created, pid, &end));
 
     let [loose, strict, only] = tracers;
@@ -267,7 +274,7 @@ fn strict_and_exact(runtime: Option<Runtime>) {
     // What execs inside of a `runc init` is there, which depends on when it is moved.
     let (strict, init) = caller.host.stop_and_split(strict);
     check(&inside, &strict);
-    let place = format!("/{}/garden/web", caller.host.cgroup_name());
+    let place = format!("/{}/garden/{web}", caller.host.cgroup_name());
     assert!(init.iter().all(|row| row["cgroup"] == place), "{init:#?}");
     check(&[exact], &caller.host.stop(only));
 }
