@@ -9,14 +9,15 @@
 use std::hash::RandomState;
 
 use crate::container;
-use crate::event::{Execution, Image, Place};
+use crate::event::{Image, Place};
 use crate::names::{Names, Newest};
+use crate::pair::Subject;
 use crate::runtime;
 use crate::source::About;
-use crate::state::{self, StatePlace};
+use crate::state::{self, Format, StatePlace};
 
 /// Ids that are known at most, the newest half of that at least.
-const IDS_MAX: usize = 32_768;
+pub const IDS_MAX: usize = 32_768;
 /// Containers with one id that are told apart, and cgroups that bear it.
 const SAME_ID_MAX: usize = 16;
 
@@ -83,6 +84,8 @@ impl ContainerCgroups {
             path: one.path.or(other.path),
             inside: one.inside || other.inside,
         });
+        // One that is below no mount that we know may be anywhere.
+        let found = found.filter(|found| found.path.is_some() || found.inside);
         self.bind(state.root, state.id, found);
     }
 
@@ -102,11 +105,11 @@ impl ContainerCgroups {
                 _ => return,
             },
         };
-        let known = self.ids.get(&*id);
-        if known.is_some_and(|known| known.cgroups.iter().any(|known| known == cgroup)) {
-            return;
-        }
-        self.change(&id, |same| same.cgroups.push(cgroup.to_owned()));
+        self.change(&id, |same| {
+            if !same.cgroups.iter().any(|known| known == cgroup) {
+                same.cgroups.push(cgroup.to_owned());
+            }
+        });
     }
 
     /// Takes where the kernel saw a runtime put a process.
@@ -114,7 +117,7 @@ impl ContainerCgroups {
         if !is_believed(image, names) {
             return;
         }
-        if let Some((root, id)) = called(image) {
+        if let Some(Called { root, id, .. }) = called(image) {
             self.bind(root, id, Some(found(place, names)));
         }
     }
@@ -142,14 +145,14 @@ impl ContainerCgroups {
     }
 
     /// The cgroup of the container that an execution is about; `waits`: more may come.
-    pub fn of(&self, execution: &Execution, names: &Names, waits: bool) -> Answer {
-        let image = &execution.image;
-        if let Some(place) = execution.place
+    pub fn of(&self, subject: Subject<'_>, names: &Names, waits: bool) -> Answer {
+        let image = subject.image;
+        if let Some(place) = subject.place
             && runtime::is_one(&image.argv, image.comm())
         {
             return Answer::Found(found(place, names));
         }
-        let Some((root, id)) = called(image) else {
+        let Some(Called { root, id, is_kept }) = called(image) else {
             return Answer::NoContainer;
         };
         let not_yet = match waits {
@@ -168,7 +171,7 @@ impl ContainerCgroups {
         };
         match same.by_root.iter().find(|(known, _)| *known == root) {
             Some((_, Some(found))) => Answer::Found(found.clone()),
-            None if waits => Answer::NotYet,
+            None if waits && is_kept => Answer::NotYet,
             Some((_, None)) | None => self.bearer(same).map_or(not_yet, Answer::Found),
         }
     }
@@ -223,14 +226,25 @@ fn found(place: Place, names: &Names) -> Found {
     }
 }
 
-/// The directory of the runtime's state, and the container's id, as a command line has
-/// them.
-fn called(image: &Image) -> Option<(String, String)> {
+/// What a command line says of the container.
+struct Called {
+    /// Where its runtime keeps it.
+    root: String,
+    id: String,
+    /// Its runtime keeps a file that says where it is.
+    is_kept: bool,
+}
+
+fn called(image: &Image) -> Option<Called> {
     let argv = &image.argv;
     let called = runtime::parse(argv.args(), !argv.whole(), image.comm())?;
     let id = str::from_utf8(called.container?).ok()?;
     let root = state::root_of(called.runtime, called.root)?;
-    Some((root, id.to_owned()))
+    Some(Called {
+        root,
+        id: id.to_owned(),
+        is_kept: Format::is_kept_by(called.runtime),
+    })
 }
 
 fn is_believed(image: &Image, names: &Names) -> bool {

@@ -122,6 +122,8 @@ pub struct Image {
     /// It is outside the cgroups asked for: it counts only if it is a runtime's, and about
     /// a container inside.
     pub elsewhere: bool,
+    /// Inside the cgroups asked for; known of what a runtime forked alone.
+    pub in_cgroup: bool,
     /// What the process had used before.
     pub usage: Usage,
     /// The most that earlier images of the process had resident, in pages.

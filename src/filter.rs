@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::anatomy::{Outcome, Start};
 use crate::config::{KernelFilter, RowFilter};
+use crate::container_cgroups::below;
 use crate::event::{Execution, Image, ProcessId};
 use crate::text::argv_line;
 
@@ -110,12 +111,6 @@ impl Selection {
         }
     }
 
-    /// Whether the execution is meant, but for its cgroup.
-    pub fn passes(&self, execution: &Execution) -> bool {
-        self.misses(execution.process.tgid, &execution.image)
-            .is_none()
-    }
-
     /// Why an image in a process is not meant; its cgroup is not looked at.
     pub fn misses(&self, tgid: u32, image: &Image) -> Option<Miss> {
         let filter = &self.filter;
@@ -149,16 +144,10 @@ impl Selection {
     }
 
     fn is_in(&self, path: &str, asked: &str) -> bool {
-        if path == asked {
-            return true;
+        match self.filter.cgroup_exact {
+            true => path == asked,
+            false => below(path, asked).is_some(),
         }
-        let below = match asked {
-            "/" => true,
-            asked => path
-                .strip_prefix(asked)
-                .is_some_and(|rest| rest.starts_with('/')),
-        };
-        below && !self.filter.cgroup_exact
     }
 }
 
@@ -196,6 +185,11 @@ mod tests {
             place: None,
             part_of: None,
         }
+    }
+
+    fn passes(selection: &Selection, execution: &Execution) -> bool {
+        let (process, image) = (execution.process, &execution.image);
+        selection.misses(process.tgid, image).is_none()
     }
 
     #[test]
@@ -273,20 +267,20 @@ mod tests {
         let mut grandchild = execution(b"x\0", 0);
         grandchild.process.tgid = 8;
         grandchild.image.ppid = 7;
-        assert!(!selection.passes(&grandchild));
+        assert!(!passes(&selection, &grandchild));
         let process = |tgid, start_ns| ProcessId { tgid, start_ns };
         selection.note_exec(process(7, 70), 3);
         selection.note_exec(process(8, 80), 7);
         // It ends before its parent does.
-        assert!(selection.passes(&grandchild));
-        assert!(selection.passes(&execution(b"x\0", 0)));
+        assert!(passes(&selection, &grandchild));
+        assert!(passes(&selection, &execution(b"x\0", 0)));
         // It execs once more, when its parent is no member any longer.
         selection.note_exec(process(7, 71), 1);
         selection.note_exec(process(8, 80), 1);
-        assert!(selection.passes(&grandchild));
+        assert!(passes(&selection, &grandchild));
         // Another process has its number.
         selection.note_exec(process(8, 81), 1);
-        assert!(!selection.passes(&grandchild));
+        assert!(!passes(&selection, &grandchild));
     }
 
     #[test]
@@ -297,8 +291,8 @@ mod tests {
         };
         let mut cut = execution(b"/usr/sbin/my", 0);
         cut.image.argv.true_bytes = 40;
-        assert!(!Selection::new(&filter("my"), "").passes(&cut));
+        assert!(!passes(&Selection::new(&filter("my"), ""), &cut));
         cut.image.argv.true_bytes = 12;
-        assert!(Selection::new(&filter("my"), "").passes(&cut));
+        assert!(passes(&Selection::new(&filter("my"), ""), &cut));
     }
 }

@@ -65,12 +65,23 @@ pub struct Nearest {
 /// What is said of an execution that came near.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Kind {
-    /// Its runtime.
+    /// What it is called.
     pub name: String,
     /// The cgroup that it ran in, if that is known.
     pub ran_in: Option<String>,
-    /// It is known which container it was about.
-    pub known: bool,
+    /// What it was about.
+    pub about: About,
+}
+
+/// What an execution of a runtime was about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum About {
+    /// A container that was not asked for.
+    Another,
+    /// A container of which nothing is known, or on the word of somebody who is not believed.
+    Unknown,
+    /// No container.
+    None,
 }
 
 impl Nearest {
@@ -135,15 +146,16 @@ impl Nearest {
 
 /// `others` are the containers that were not asked for; empty where it does not matter.
 fn place(kind: &Kind, others: &str) -> String {
-    let name = &kind.name;
+    let name = printable(kind.name.as_bytes());
     let ran_in = match &kind.ran_in {
         Some(path) => printable(path.as_bytes()),
         None => "a cgroup that is not known".into(),
     };
-    let about = match (others, kind.known) {
+    let about = match (others, kind.about) {
         ("", _) => String::new(),
-        (others, true) => format!(", for {others}"),
-        (_, false) => ", for containers that are not known".into(),
+        (others, About::Another) => format!(", for {others}"),
+        (_, About::Unknown) => ", for unknown containers".into(),
+        (_, About::None) => ", for no container".into(),
     };
     format!("{name} ran in {ran_in}{about}")
 }
@@ -190,11 +202,11 @@ mod tests {
         }
     }
 
-    fn kind(name: &str, ran_in: &str, known: bool) -> Kind {
+    fn kind(name: &str, ran_in: &str, about: About) -> Kind {
         Kind {
             name: name.into(),
             ran_in: Some(ran_in.into()),
-            known,
+            about,
         }
     }
 
@@ -202,9 +214,9 @@ mod tests {
     fn runtimes_elsewhere_come_nearest() {
         let mut nearest = Nearest::default();
         for _ in 0..17 {
-            nearest.add(kind("runc", "/system.slice/gdn.service", true));
+            nearest.add(kind("runc", "/system.slice/gdn.service", About::Another));
         }
-        nearest.add(kind("crun", "/a\x1b", false));
+        nearest.add(kind("crun", "/a\x1b", About::Unknown));
         let left_out = LeftOut {
             by_name: 5,
             ..LeftOut::default()
@@ -215,7 +227,7 @@ mod tests {
             Some(
                 "17 executions named runc ran in \
                  /system.slice/gdn.service, for containers not below /garden; \
-                 1 execution named crun ran in /a\\x1b, for containers that are not known"
+                 1 execution named crun ran in /a\\x1b, for unknown containers"
             )
         );
     }
@@ -252,7 +264,7 @@ mod tests {
     fn kinds_are_bounded() {
         let mut nearest = Nearest::default();
         for n in 0..KINDS_MAX + 5 {
-            nearest.add(kind("runc", &format!("/{n:03}"), true));
+            nearest.add(kind("runc", &format!("/{n:03}"), About::None));
         }
         let said = nearest.line(&filter(Some("/x"), None), &LeftOut::default(), "");
         let more = format!("; {} more", KINDS_MAX + 5 - NAMED);

@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use crate::event::{End, Event, EventKind, Execution, Image, Place, ProcessId, Usage};
 use crate::hash::QuickMap;
 
-pub use running::Longest;
+pub use running::{Longest, Subject};
 
 /// An exec with the same arguments later than this is a loop, not a runtime that
 /// re-executes itself.
@@ -89,6 +89,13 @@ impl Process {
         self.open = Some(open);
     }
 
+    /// The parked record that is next in sequence.
+    fn take_next(&mut self) -> Option<Event> {
+        let is_next = |event: &Event| event.seq == self.next_seq;
+        let at = self.parked.iter().position(is_next)?;
+        Some(self.parked.swap_remove(at))
+    }
+
     /// Applies what is parked, whatever is missing in between. True if the process ended.
     fn apply_parked(&mut self, notes: &mut Notes, out: &mut Vec<Execution>) -> bool {
         self.parked.sort_unstable_by_key(|event| event.seq);
@@ -138,9 +145,8 @@ impl Pair {
     /// Takes the next event; pushes the executions that it ends.
     pub fn push(&mut self, event: Event, out: &mut Vec<Execution>) {
         let id = event.process;
-        self.note_place(&event);
-        if let EventKind::Attach { .. } = event.kind {
-            return;
+        if let EventKind::Attach { by, place } = event.kind {
+            return self.attached(id, by, place);
         }
         let process = self.processes.entry(id).or_default();
         if event.seq < process.next_seq {
@@ -155,18 +161,16 @@ impl Pair {
             }
             return;
         }
-        let mut ended = apply(process, event, &mut self.notes, out);
-        while !ended && !process.parked.is_empty() {
-            let next_seq = process.next_seq;
-            let Some(at) = process.parked.iter().position(|e| e.seq == next_seq) else {
-                break;
-            };
-            let event = process.parked.swap_remove(at);
-            ended = apply(process, event, &mut self.notes, out);
-        }
-        if ended {
-            self.notes.unpaired.late_records += process.parked.len() as u64;
-            self.processes.remove(&id);
+        let mut next = Some(event);
+        while let Some(event) = next {
+            self.note_place(&event);
+            let process = self.processes.entry(id).or_default();
+            if apply(process, event, &mut self.notes, out) {
+                self.notes.unpaired.late_records += process.parked.len() as u64;
+                self.processes.remove(&id);
+                return;
+            }
+            next = process.take_next();
         }
     }
 

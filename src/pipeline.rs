@@ -9,14 +9,14 @@ use std::time::Duration;
 use crate::anatomy::{Anatomy, Figures, Start};
 use crate::clock::Clock;
 use crate::config::RowFilter;
-use crate::event::{End, EventKind, Execution, Image, ProcessId};
+use crate::event::{End, EventKind, Execution, ProcessId};
 use crate::filter::Selection;
 use crate::label::{Key, Labels};
 use crate::loss::{Losses, SourceLosses};
 use crate::names::Names;
 use crate::nearest::{LeftOut, Nearest};
 use crate::order::Order;
-use crate::pair::{Longest, Pair, Unpaired};
+use crate::pair::{Longest, Pair, Subject, Unpaired};
 use crate::row::Row;
 use crate::sink::Sink;
 use crate::sink::anatomy::StartRow;
@@ -314,7 +314,7 @@ impl Pipeline {
         let Some(sink) = sink.filter(|_| totals.rows.passes(execution)) else {
             return Ok(());
         };
-        labels.container_cgroup = self.container_cgroup(execution, &labels);
+        labels.container_cgroup = self.container_cgroup(execution.into(), &labels);
         sink.row(&self.row(execution, &labels))
     }
 
@@ -333,20 +333,51 @@ impl Pipeline {
     }
 
     /// What runs still, longest first, with what each is called.
+    ///
+    /// # Errors
+    /// Of `each`, which is not called again.
     pub fn each_running(
-        &mut self,
+        &self,
         now_ns: u64,
         mut each: impl FnMut(&Row<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
         for execution in self.pair.running(now_ns) {
-            if self.verdict(&execution, now_ns) != Verdict::In {
-                continue;
+            if self.verdict((&execution).into(), now_ns) == Verdict::In {
+                self.show_running(&execution, &mut each)?;
             }
-            let mut labels = self.names.labels(&execution);
-            labels.container_cgroup = self.container_cgroup(&execution, &labels);
-            each(&self.row(&execution, &labels))?;
         }
         Ok(())
+    }
+
+    /// The same when tracing has ended at `now_ns`: what is not decided by now is left out,
+    /// and counted.
+    ///
+    /// # Errors
+    /// Of `each`, which is not called again.
+    pub fn each_left_running(
+        &self,
+        now_ns: u64,
+        totals: &mut Totals,
+        mut each: impl FnMut(&Row<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        for execution in self.pair.running(now_ns) {
+            let subject = Subject::from(&execution);
+            match self.verdict(subject, u64::MAX) {
+                Verdict::In => self.show_running(&execution, &mut each)?,
+                Verdict::Out | Verdict::Wait => self.count_left_out(subject, totals),
+            }
+        }
+        Ok(())
+    }
+
+    fn show_running(
+        &self,
+        execution: &Execution,
+        each: &mut impl FnMut(&Row<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut labels = self.names.labels(execution);
+        labels.container_cgroup = self.container_cgroup(execution.into(), &labels);
+        each(&self.row(execution, &labels))
     }
 
     /// What has passed the limit of [`Self::watch_slow`] by `now_ns` and still runs, if
@@ -361,7 +392,7 @@ impl Pipeline {
             let Some(execution) = self.pair.running_in(process, now_ns) else {
                 continue;
             };
-            match self.verdict(&execution, now_ns) {
+            match self.verdict((&execution).into(), now_ns) {
                 Verdict::In if rows.line_passes(&execution) => {
                     each(&self.row(&execution, &self.names.labels(&execution)));
                 }
@@ -381,10 +412,9 @@ impl Pipeline {
         now_ns: u64,
         mut each: impl FnMut(&Row<'_>),
     ) -> Longest {
-        let taken = |process, image: &Image| {
-            let running = || self.pair.running_in(process, now_ns);
-            let verdict = |execution| self.verdict(&execution, now_ns);
-            !image.elsewhere || running().map(verdict) == Some(Verdict::In)
+        let taken = |process| {
+            let subject = self.pair.subject(process);
+            subject.is_some_and(|subject| self.verdict(subject, now_ns) == Verdict::In)
         };
         let longest = self.pair.longest_running(most, now_ns, taken);
         for execution in &longest.executions {

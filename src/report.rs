@@ -202,7 +202,7 @@ impl Report {
         let mut written = Ok(());
         let rows = &mut self.rows;
         // All are counted, whether their rows can be written or not.
-        let _ = pipeline.each_running(ending.ended_ns, |row| {
+        let _ = pipeline.each_left_running(ending.ended_ns, totals, |row| {
             list.push(row);
             if let (Some(rows), true) = (&mut *rows, written.is_ok()) {
                 written = rows.running(row);

@@ -155,17 +155,20 @@ fn replay(filter: &KernelFilter, paths: &[PathBuf], view: &View) -> Result<u8> {
     Ok(status(&report, &totals, view, None))
 }
 
-/// Whoever mistypes a name, or names the wrong cgroup, is to see that.
+/// Whoever mistypes a name, or names the wrong cgroup, is to see that. False if there is
+/// nothing to say.
 fn say_nearest(
     what: &str,
     filter: &KernelFilter,
     totals: &Totals,
     left_out: &LeftOut,
     mount: &str,
-) {
-    if let Some(line) = totals.nearest.line(filter, left_out, mount) {
+) -> bool {
+    let line = totals.nearest.line(filter, left_out, mount);
+    if let Some(line) = &line {
         say(format_args!("{what}: {line}"));
     }
+    line.is_some()
 }
 
 /// A recording knows the cgroups of one hierarchy.
@@ -207,7 +210,7 @@ struct Tracing<'a> {
     told: (Instant, SourceLosses),
     top: Option<Top>,
     filter: &'a KernelFilter,
-    /// When to tell what came nearest, if nothing has matched; once.
+    /// When to say what came nearest, if nothing has matched; once.
     nearest_at: Option<Instant>,
     view: &'a View,
 }
@@ -312,7 +315,7 @@ impl Tracing<'_> {
                 self.report.list(&mut self.pipeline, batch.horizon_ns);
             }
             self.tell_losses();
-            self.tell_nearest(batch.horizon_ns);
+            self.say_nearest(batch.horizon_ns);
             if self.draw_top(batch.horizon_ns) == Flow::Quit {
                 return Ok(None);
             }
@@ -349,7 +352,8 @@ impl Tracing<'_> {
     }
 
     fn feed(&mut self, batch: &mut Batch) {
-        if !batch.bytes.is_empty() || batch.alive.is_some() || self.pipeline.waits() {
+        let found = batch.alive.is_some() || !batch.places.is_empty();
+        if !batch.bytes.is_empty() || found || self.pipeline.waits() {
             self.record(|writer| writer.batch(batch));
         }
         let fed = self
@@ -392,17 +396,24 @@ impl Tracing<'_> {
     }
 
     /// Once, where somebody looks.
-    fn tell_nearest(&mut self, now_ns: u64) {
+    fn say_nearest(&mut self, now_ns: u64) {
         if self.nearest_at.is_none_or(|at| Instant::now() < at) {
             return;
         }
-        self.nearest_at = None;
         let running = self.pipeline.longest_running(0, now_ns, |_| {}).count;
-        if self.totals.is_empty() && running == 0 {
-            let (left_out, mount) = (self.source.left_out(), &self.source.about().cgroup_mount);
-            let what = "nothing matches so far";
-            say_nearest(what, self.filter, &self.totals, &left_out, mount);
-        }
+        let matched = !self.totals.is_empty() || running > 0;
+        let (left_out, mount) = (self.source.left_out(), &self.source.about().cgroup_mount);
+        let said = !matched
+            && say_nearest(
+                "nothing matches so far",
+                self.filter,
+                &self.totals,
+                &left_out,
+                mount,
+            );
+        // Where there is nothing to say either, something may come.
+        let again = !matched && !said;
+        self.nearest_at = again.then(|| Instant::now() + TELL_EVERY);
     }
 
     fn end(&mut self) {

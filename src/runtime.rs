@@ -19,7 +19,7 @@ use std::iter::Peekable;
 
 use crate::event::Argv;
 
-pub use recognise::{WORDS, may_be, may_run_again, name_of_word};
+pub use recognise::{WORDS, may_be, name_of_word};
 
 /// How a runtime was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

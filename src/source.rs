@@ -8,6 +8,7 @@ mod attach;
 mod containers;
 mod engines;
 pub mod host;
+mod hosts;
 mod iter;
 mod load;
 mod perf;
@@ -53,6 +54,9 @@ pub struct About {
     /// Directories of the cgroups that were asked for.
     #[serde(default)]
     pub cgroups: Vec<String>,
+    /// All that a matched execution starts was followed.
+    #[serde(default)]
+    pub follows: bool,
 }
 
 /// What a look at all processes found.

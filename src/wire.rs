@@ -25,7 +25,7 @@ const _: () = {
     assert!(size_of::<xl_fork>() == 56 && offset_of!(xl_fork, by_tgid) == 48);
     assert!(size_of::<xl_attach>() == 56 && offset_of!(xl_attach, by_tgid) == 48);
     assert!(size_of::<xl_cgroup>() == 48 && offset_of!(xl_cgroup, names) == 40);
-    assert!(size_of::<xl_counters>() == 64 && size_of::<xl_left_out>() == 128);
+    assert!(size_of::<xl_counters>() == 64 && size_of::<xl_left_out>() == 192);
     assert!(size_of::<xl_wanted>() == 24 && size_of::<xl_cgroup_key>() == 16);
 };
 
@@ -317,6 +317,7 @@ fn image(record: &[u8], spare: &mut Spare) -> Result<Box<Image>, DecodeError> {
         },
         cgroup_id: exec.cgroup_id,
         elsewhere: has(&exec.header, xl_flags::XL_F_ELSEWHERE),
+        in_cgroup: has(&exec.header, xl_flags::XL_F_IN_CGROUP),
         usage: usage(&exec.usage),
         maxrss_pages: exec.maxrss_pages.into(),
     };

@@ -39,7 +39,7 @@ enum xl_limits {
 	/* Slots for tracked processes at most; a power of two. */
 	XL_SLOTS = 65536,
 	/* Beginnings of names that may be a runtime's. */
-	XL_RUNTIME_WORDS = 12,
+	XL_RUNTIME_WORDS = 16,
 };
 
 enum xl_kind {
@@ -59,7 +59,10 @@ enum xl_flags {
 	XL_F_UNMATCHED = 1,
 	/* exec: argv, or its tail, could not be read. */
 	XL_F_ARGS_FAULT = 2,
-	/* scan, fork, attach, an unmatched exec: inside the cgroups asked for. */
+	/*
+	 * scan, fork, attach, and any exec of what a runtime forked: inside the cgroups
+	 * asked for.
+	 */
 	XL_F_IN_CGROUP = 4,
 	/* scan: every thread has ended, and the parent was told; a zombie. */
 	XL_F_DEAD = 8,
@@ -165,13 +168,13 @@ struct xl_counters {
 	__u64 pad[2];	      /* a cache line each */
 };
 
-/* What the filters have left out, per CPU: it tells why nothing matches. */
+/* What the filters have left out, per CPU: it says why nothing matches. */
 struct xl_left_out {
 	__u64 by_cgroup;
 	__u64 by_name;
 	__u64 by_uid;
-	__u64 pad;
-	__u64 runtimes[12]; /* of by_name, by XL_RUNTIME_WORDS */
+	__u64 runtimes[16]; /* of by_name, by XL_RUNTIME_WORDS */
+	__u64 pad[5];	    /* cache lines of their own */
 };
 
 /* The beginning of a name, at most eight bytes of it. */
@@ -220,7 +223,7 @@ enum xl_tracked_flags {
 	XL_T_SCOPE = 2,	      /* --pid or COMMAND, or descends from one */
 	XL_T_FOLLOW = 4,      /* descends from a matched process, with --follow */
 	XL_T_LEADER_CODE = 8, /* leader_code is set */
-	XL_T_RUNTIME = 16,    /* may be a runtime, or matches with --anatomy: its forks are told */
+	XL_T_RUNTIME = 16, /* may be a runtime, or matches with --anatomy: forks are reported */
 	XL_T_LINEAGE = 32,    /* forked by a runtime, or by such a fork; not yet another program */
 	XL_T_SLOT = 64,	      /* the entry is a slot */
 	XL_T_ELSEWHERE = 128, /* its exec, or that of who started it, had XL_F_ELSEWHERE */

@@ -74,7 +74,7 @@ static __always_inline bool is_seen(u32 tgid, u64 start_ns, u32 exec_id, u32 whi
 }
 
 /* What a process is from an exec on that matches. */
-static __always_inline u32 matched_flags(u32 flags, u64 comm, bool inside)
+static __always_inline u32 matched_flags(u32 flags, u64 comm, bool taken)
 {
 	flags |= XL_T_ACTIVE;
 	if (targ_follow)
@@ -83,7 +83,7 @@ static __always_inline u32 matched_flags(u32 flags, u64 comm, bool inside)
 		flags |= XL_T_RUNTIME;
 	else
 		flags &= ~(XL_T_RUNTIME | XL_T_LINEAGE);
-	return inside ? flags & ~XL_T_ELSEWHERE : flags | XL_T_ELSEWHERE;
+	return taken ? flags & ~XL_T_ELSEWHERE : flags | XL_T_ELSEWHERE;
 }
 
 static __always_inline u32 unmatched_flags(u32 flags, bool started)
@@ -106,17 +106,18 @@ static __always_inline int handle_exec(void *ctx, struct task_struct *task, u32 
 	bool lineage = flags & XL_T_LINEAGE;
 	struct exec_scratch *scratch;
 	struct xl_header *header;
-	bool matches, started, inside;
+	bool matches, started;
+	struct where where;
 
 	/* The table knows for certain, but only of what is tracked. */
 	if (which && entry && entry->exec_id == exec_id)
 		return 0;
 	if (targ_copies > 1 && is_seen(tgid, GET(direct, leader, start_time), exec_id, which))
 		return 0;
-	matches = exec_matches(task, flags, which, &inside, direct);
+	matches = exec_matches(task, flags, which, &where, direct);
 	/* A runtime's hook, or the payload: it is told, and what it starts is not. */
 	started = !matches && targ_anatomy && lineage;
-	/* Else what was forked by a runtime tells where it is: that is its container's place. */
+	/* Else it is reported where a runtime's child is: that is its container's place. */
 	if (!matches && !lineage && !(flags & XL_T_ACTIVE))
 		return 0;
 	scratch = bpf_map_lookup_elem(&exec_scratch, &which);
@@ -125,13 +126,14 @@ static __always_inline int handle_exec(void *ctx, struct task_struct *task, u32 
 	header = &scratch->record.header;
 	header->ts_ns = bpf_ktime_get_ns();
 	header->kind = XL_EXEC;
-	if (matches || started)
-		header->flags = inside ? 0 : XL_F_ELSEWHERE;
-	else
-		header->flags = XL_F_UNMATCHED | (inside ? XL_F_IN_CGROUP : 0);
+	header->flags = matches || started ? 0 : XL_F_UNMATCHED;
+	if ((matches || started) && !where.taken)
+		header->flags = XL_F_ELSEWHERE;
+	if (lineage && where.in_cgroup)
+		header->flags |= XL_F_IN_CGROUP;
 	header->start_ns = GET(direct, leader, start_time);
 	header->tgid = tgid;
-	flags = matches ? matched_flags(flags, comm_word(task, direct), inside) :
+	flags = matches ? matched_flags(flags, comm_word(task, direct), where.taken) :
 			  unmatched_flags(flags, started);
 	/* An exec by another thread has ended the old leader, not the process. */
 	flags &= ~XL_T_LEADER_CODE;
@@ -144,7 +146,7 @@ static __always_inline int handle_exec(void *ctx, struct task_struct *task, u32 
  * Of the processes that a runtime, or one whose place is to be decided, starts. All that
  * --follow takes of the latter are decided as it is.
  */
-static __always_inline bool tells_forks(u32 flags)
+static __always_inline bool reports_forks(u32 flags)
 {
 	if (!targ_anatomy && !targ_runtimes)
 		return false;
@@ -165,7 +167,7 @@ static __always_inline int handle_fork(void *ctx, struct task_struct *task,
 	parent = tracked_entry(leader, parent_tgid, true);
 	if (parent)
 		fresh.flags = parent->flags & (XL_T_SCOPE | XL_T_FOLLOW);
-	if (parent && tells_forks(parent->flags)) {
+	if (parent && reports_forks(parent->flags)) {
 		teller = parent;
 		fresh.flags |= XL_T_LINEAGE | (parent->flags & XL_T_ELSEWHERE);
 		fresh.seq = 1;

@@ -16,7 +16,7 @@ const volatile bool targ_scope = false;
 const volatile bool targ_follow = false;
 const volatile bool targ_command = false;
 const volatile bool targ_anatomy = false;
-/* Tell where runtimes put their containers. */
+/* Report where runtimes put their containers. */
 const volatile bool targ_runtimes = false;
 /* Let runtimes pass that are outside the cgroups asked for. */
 const volatile bool targ_from_outside = false;

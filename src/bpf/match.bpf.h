@@ -126,25 +126,33 @@ __noinline int count_left_out_by_name(u64 comm)
 	return 0;
 }
 
+/* Where an image runs, as far as it matters. */
+struct where {
+	bool in_cgroup; /* inside the cgroups asked for; looked at where it is not `taken` */
+	bool taken;	/* there, or by a process that was */
+};
+
 /*
  * Whether the current task's new image passes the filters, but that it may be outside
- * the cgroups asked for if a runtime runs it: `inside` says which.
+ * the cgroups asked for if a runtime runs it.
  */
 static __always_inline bool exec_matches(struct task_struct *task, u32 tracked_flags, u32 which,
-					 bool *inside, bool direct)
+					 struct where *where, bool direct)
 {
 	bool follow = tracked_flags & XL_T_FOLLOW;
 	/* Its runtime matched, and may have moved it: its name alone is asked. */
 	bool lineage = targ_anatomy && (tracked_flags & XL_T_LINEAGE);
 
-	*inside = (follow || lineage) && !(tracked_flags & XL_T_ELSEWHERE);
+	where->taken = (follow || lineage) && !(tracked_flags & XL_T_ELSEWHERE);
+	where->in_cgroup = false;
 	if (targ_scope && !follow && !lineage && !(tracked_flags & XL_T_SCOPE))
 		return false;
-	if (!*inside)
-		*inside = in_asked_cgroups(task, direct);
+	if (!where->taken || (tracked_flags & XL_T_LINEAGE))
+		where->in_cgroup = in_asked_cgroups(task, direct);
+	where->taken |= where->in_cgroup;
 	if (follow)
 		return true;
-	if (!*inside && !lineage &&
+	if (!where->taken && !lineage &&
 	    !(targ_from_outside && may_be_runtime(comm_word(task, direct), tracked_flags))) {
 		LEFT_OUT(by_cgroup);
 		return false;

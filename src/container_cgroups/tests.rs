@@ -1,5 +1,5 @@
 use super::*;
-use crate::event::{Argv, End, ProcessId};
+use crate::event::{Argv, End, Execution, ProcessId};
 use crate::wire::CgroupName;
 
 /// The cgroup of whoever calls runtimes, and one that is a container's.
@@ -76,7 +76,7 @@ fn state(root: &str, id: &str, directories: &[&str]) -> StatePlace {
 
 /// Where it is, and whether that is inside, once nothing more can come.
 fn of(known: &ContainerCgroups, execution: &Execution) -> Option<(Option<String>, bool)> {
-    match known.of(execution, &names(), false) {
+    match known.of(execution.into(), &names(), false) {
         Answer::Found(found) => Some((found.path, found.inside)),
         Answer::NotYet => panic!("nothing more can come"),
         Answer::NoContainer | Answer::Unknown | Answer::Unbelieved => None,
@@ -190,7 +190,7 @@ fn what_was_seen_last_counts() {
 fn what_may_come_is_waited_for() {
     let mut known = asked_for_garden();
     known.add_directory("/cg/memory/garden/web");
-    let waits = |known: &ContainerCgroups, line| known.of(&runs(line), &names(), true);
+    let waits = |known: &ContainerCgroups, line| known.of((&runs(line)).into(), &names(), true);
     assert_eq!(waits(&known, "runc state web"), Answer::NotYet);
     assert_eq!(waits(&known, "runc state none"), Answer::NotYet);
     assert_eq!(waits(&known, "runc list"), Answer::NoContainer);

@@ -2,58 +2,45 @@
 //! moves and starts is kept with its execution.
 
 use super::Pair;
+use super::running::Subject;
 use crate::event::{Event, EventKind, Image, Place, ProcessId};
 use crate::runtime;
 
 impl Pair {
-    /// Keeps what an event tells of the place of a container.
+    /// Keeps what an event says of the place of a container, as it is applied.
     pub(super) fn note_place(&mut self, event: &Event) {
         let id = event.process;
-        if let Some(image) = event.image() {
-            self.note_runtime(id, image);
-        }
         match &event.kind {
-            EventKind::Attach { by, place } => self.attached(id, *by, *place),
             EventKind::Fork { by, place, .. } => {
                 let runtime = self.runtime_of(*by);
-                self.processes.entry(id).or_default().part_of = Some(runtime);
-                if let Some(place) = *place {
+                self.processes.entry(id).or_default().part_of = runtime;
+                if let (Some(runtime), Some(place)) = (runtime, *place) {
                     self.found(runtime, place);
                 }
             }
             EventKind::Unmatched {
                 place: Some(place), ..
             } => self.found_member(id, *place),
-            EventKind::Exec(image) if !image.elsewhere => {
-                let (cgroup_id, inside) = (image.cgroup_id, true);
+            EventKind::Exec(image) => {
+                self.note_runtime(id, image);
+                let (cgroup_id, inside) = (image.cgroup_id, image.in_cgroup);
                 self.found_member(id, Place { cgroup_id, inside });
             }
-            EventKind::Exec(_)
+            EventKind::Attach { .. }
             | EventKind::Unmatched { .. }
             | EventKind::Running(_)
             | EventKind::Exit { .. } => {}
         }
     }
 
-    /// A runtime's work is its own, even if another one called it, or what looks like one;
-    /// that of its init is not.
+    /// A runtime's work is its own, even if another one called it; that of its init is not.
     fn note_runtime(&mut self, process: ProcessId, image: &Image) {
-        let Some(process) = self.processes.get_mut(&process) else {
-            return;
-        };
-        let argv = &image.argv;
-        if process.part_of.is_some()
-            && runtime::parse(argv.args(), !argv.whole(), image.comm())
-                .is_some_and(|called| !called.is_init())
+        if let Some(process) = self.processes.get_mut(&process)
+            && process.part_of.is_some()
+            && is_called(image)
         {
             process.part_of = None;
         }
-    }
-
-    /// The image that runs in a process now.
-    pub fn open_image(&self, process: ProcessId) -> Option<&Image> {
-        let open = self.processes.get(&process)?.open.as_ref()?;
-        Some(&open.image)
     }
 
     /// Runtimes that have put a process somewhere since the last call.
@@ -61,17 +48,20 @@ impl Pair {
         std::mem::take(&mut self.placed)
     }
 
-    fn runtime_of(&self, process: ProcessId) -> ProcessId {
-        let known = self.processes.get(&process);
-        known.and_then(|p| p.part_of).unwrap_or(process)
+    /// The runtime whose work it is what this process does. A daemon whose name begins as a
+    /// runtime's does is none.
+    fn runtime_of(&self, process: ProcessId) -> Option<ProcessId> {
+        let known = self.processes.get(&process)?;
+        let is_one = || is_called(&known.open.as_ref()?.image).then_some(process);
+        known.part_of.or_else(is_one)
     }
 
-    /// Of a runtime's process it tells, whoever moved it: with systemd's driver that is pid
-    /// 1. Who moves himself has moved no container.
-    fn attached(&mut self, moved: ProcessId, by: ProcessId, place: Place) {
+    /// Of a runtime's process it says where the container is, whoever moved it: with
+    /// systemd's driver that is pid 1. Who moves himself has moved no container.
+    pub(super) fn attached(&mut self, moved: ProcessId, by: ProcessId, place: Place) {
         let part_of = self.processes.get(&moved).and_then(|p| p.part_of);
-        let runtime = part_of.or_else(|| (moved != by).then(|| self.runtime_of(by)));
-        if let Some(runtime) = runtime {
+        let by_runtime = || (moved != by).then(|| self.runtime_of(by))?;
+        if let Some(runtime) = part_of.or_else(by_runtime) {
             self.found(runtime, place);
         }
     }
@@ -80,12 +70,12 @@ impl Pair {
     /// hook stays where that is.
     fn found_member(&mut self, member: ProcessId, place: Place) {
         let part_of = self.processes.get(&member).and_then(|p| p.part_of);
-        let runtime = part_of.and_then(|runtime| Some((runtime, self.open_image(runtime)?)));
-        let moved = runtime.filter(|(_, image)| {
+        let runtime = part_of.and_then(|runtime| self.subject(runtime));
+        let moved = runtime.filter(|Subject { image, .. }| {
             let other = place.cgroup_id != 0 && place.cgroup_id != image.cgroup_id;
             other || (place.inside && image.elsewhere)
         });
-        if let Some((runtime, _)) = moved {
+        if let Some(runtime) = moved.map(|runtime| runtime.process) {
             self.found(runtime, place);
         }
     }
@@ -100,4 +90,11 @@ impl Pair {
         });
         self.placed.extend(place);
     }
+}
+
+/// Whether this is a runtime that somebody called, not its own `init`.
+fn is_called(image: &Image) -> bool {
+    let argv = &image.argv;
+    let called = runtime::parse(argv.args(), !argv.whole(), image.comm());
+    called.is_some_and(|called| !called.is_init())
 }

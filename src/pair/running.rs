@@ -1,7 +1,37 @@
 //! Looks at what has not ended yet, which change nothing.
 
 use super::{Open, Pair};
-use crate::event::{Execution, Image, ProcessId};
+use crate::event::{End, Execution, Image, Place, ProcessId};
+
+/// An execution, over or not, as far as it matters to what it is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Its process.
+    pub process: ProcessId,
+    /// What runs.
+    pub image: &'a Image,
+    /// Its start, `CLOCK_MONOTONIC` nanoseconds.
+    pub start_ns: u64,
+    /// It has not ended.
+    pub running: bool,
+    /// See [`Execution::place`].
+    pub place: Option<Place>,
+    /// See [`Execution::part_of`].
+    pub part_of: Option<ProcessId>,
+}
+
+impl<'a> From<&'a Execution> for Subject<'a> {
+    fn from(execution: &'a Execution) -> Subject<'a> {
+        Subject {
+            process: execution.process,
+            image: &execution.image,
+            start_ns: execution.start_ns,
+            running: execution.end == End::Running,
+            place: execution.place,
+            part_of: execution.part_of,
+        }
+    }
+}
 
 /// What runs still, as far as it is looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,6 +59,19 @@ impl Pair {
         running
     }
 
+    /// What runs in this process still.
+    pub fn subject(&self, process: ProcessId) -> Option<Subject<'_>> {
+        let open = self.processes.get(&process)?.open.as_ref()?;
+        Some(Subject {
+            process,
+            image: &open.image,
+            start_ns: open.start_ns,
+            running: true,
+            place: open.place,
+            part_of: open.part_of,
+        })
+    }
+
     /// What runs in this process still, as an execution up to `now_ns`.
     pub fn running_in(&self, process: ProcessId, now_ns: u64) -> Option<Execution> {
         let open = self.processes.get(&process)?.open.as_ref()?;
@@ -42,11 +85,11 @@ impl Pair {
         &self,
         most: usize,
         now_ns: u64,
-        taken: impl Fn(ProcessId, &Image) -> bool,
+        taken: impl Fn(ProcessId) -> bool,
     ) -> Longest {
         let open = self.processes.iter().filter_map(|(id, process)| {
             let open = process.open.as_ref()?;
-            taken(*id, &open.image).then_some((open.start_ns, *id, open))
+            taken(*id).then_some((open.start_ns, *id, open))
         });
         let (seen, before): (Vec<_>, Vec<_>) = open.partition(|(.., open)| open.start_known);
         let count = (seen.len() + before.len()) as u64;

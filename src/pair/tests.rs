@@ -364,7 +364,7 @@ fn the_longest_are_chosen_and_the_others_counted() {
     }
     pair.push(exit(4, 2, 2000, true), &mut out);
     let chosen = |most| {
-        let longest = pair.longest_running(most, 5000, |_, _| true);
+        let longest = pair.longest_running(most, 5000, |_| true);
         assert_eq!((longest.count, longest.ran_before), (7, 3));
         let tgids = longest.executions.iter().map(|e| e.process.tgid);
         tgids.collect::<Vec<_>>()
@@ -373,7 +373,7 @@ fn the_longest_are_chosen_and_the_others_counted() {
     assert_eq!(chosen(0), [0u32; 0]);
     assert_eq!(chosen(99), [11, 12, 13, 1, 2, 3, 5]);
     assert_eq!(
-        pair.longest_running(99, 5000, |_, _| true).executions,
+        pair.longest_running(99, 5000, |_| true).executions,
         pair.running(5000)
     );
 }
@@ -479,9 +479,9 @@ fn a_runtime_is_where_it_puts_its_processes() {
     // By itself, as with the cgroupfs driver; by pid 1, as with systemd's.
     for by in [2, 1] {
         let found = places(vec![
-            exec(2, 1, 10, "runc create web"),
+            exec(2, 1, 10, "runc\0create\0web\0"),
             fork(3, 2, 11, None),
-            exec(3, 2, 12, "runc init"),
+            exec(3, 2, 12, "runc\0init\0"),
             attach(3, by, 13, INSIDE),
             exit(3, 3, 14, true),
             exit(2, 2, 15, true),
@@ -493,7 +493,7 @@ fn a_runtime_is_where_it_puts_its_processes() {
 #[test]
 fn what_a_runtimes_child_forks_is_its_own() {
     let found = places(vec![
-        exec(2, 1, 10, "runc exec web true"),
+        exec(2, 1, 10, "runc\0exec\0web\0true\0"),
         fork(3, 2, 11, None),
         fork(4, 3, 12, None),
         exit(3, 2, 13, false),
@@ -503,7 +503,7 @@ fn what_a_runtimes_child_forks_is_its_own() {
     assert_eq!(found, [(2, Some(INSIDE), None)]);
     // Cloned right into its cgroup.
     let cloned = places(vec![
-        exec(2, 1, 10, "runc exec web true"),
+        exec(2, 1, 10, "runc\0exec\0web\0true\0"),
         fork(3, 2, 11, Some(INSIDE)),
         exit(2, 2, 15, true),
     ]);
@@ -521,7 +521,7 @@ fn a_hook_is_no_container_nor_is_the_runtime_itself() {
         *place = Some(hook);
     }
     let found = places(vec![
-        exec(2, 1, 10, "runc create web"),
+        exec(2, 1, 10, "runc\0create\0web\0"),
         fork(3, 2, 11, None),
         ran,
         attach(2, 2, 13, INSIDE),

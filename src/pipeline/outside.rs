@@ -7,22 +7,25 @@ use std::collections::HashSet;
 use super::{Pipeline, Totals};
 use crate::anatomy::Start;
 use crate::container_cgroups::{Answer, ContainerCgroups};
-use crate::event::{End, Execution, Image, ProcessId};
+use crate::event::{Execution, Image, ProcessId};
 use crate::filter::{Miss, Selection};
 use crate::hash::QuickBuild;
 use crate::label::Labels;
 use crate::names::Newest;
-use crate::nearest::Kind;
+use crate::nearest::{About, Kind};
+use crate::pair::Subject;
 use crate::runtime;
-use crate::source::About;
+use crate::source;
 
 /// What may tell an execution's container comes within this time of its start: a file has
 /// to be read, by a thread that nobody waits for.
 const HOLD_NS: u64 = 1_000_000_000;
-/// Runtimes that are over and kept in mind, the newest half of that at least.
-const OVER_MAX: usize = 8192;
-/// Executions that are held at once; beyond it none waits.
+/// Runtimes that have ended and are kept in mind, the newest half of that at least.
+const ENDED_MAX: usize = 8192;
+/// Executions that are held at once; one more is decided by what is known.
 const HELD_MAX: usize = 65_536;
+/// When nothing more can come.
+const NEVER_NS: u64 = u64::MAX;
 
 /// Whether an execution is one of those asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,28 +40,31 @@ pub(super) enum Verdict {
 #[derive(Debug, Default)]
 pub(super) struct Outside {
     pub(super) containers: ContainerCgroups,
-    /// Runtimes that are over: what they have started may end, or be decided, later.
-    over: Newest<ProcessId, Over, QuickBuild, OVER_MAX>,
-    /// Over, but not decided.
+    /// Runtimes that have ended: what they started may end, or be decided, later.
+    ended: Newest<ProcessId, EndedRuntime, QuickBuild, ENDED_MAX>,
+    /// Ended, but not decided.
     held: Vec<Execution>,
-    /// Whose executions are held.
+    /// Runtimes among these.
     waiting: HashSet<ProcessId>,
     /// Cgroups were asked for, now or when it was recorded.
     asked: bool,
+    /// All that a runtime starts counts as its work, not its `init` alone.
+    follows: bool,
 }
 
 /// What a runtime was taken for.
 #[derive(Debug)]
-struct Over {
+struct EndedRuntime {
     asked_for: bool,
     container_cgroup: Option<String>,
 }
 
 impl Outside {
-    pub(super) fn new(about: &About, asked_now: bool) -> Outside {
+    pub(super) fn new(about: &source::About, asked_now: bool) -> Outside {
         Outside {
             containers: ContainerCgroups::new(about),
             asked: asked_now || !about.cgroups.is_empty(),
+            follows: about.follows,
             ..Outside::default()
         }
     }
@@ -81,13 +87,27 @@ impl Pipeline {
             self.note_runtimes(&ended, now_ns);
         }
         if self.selection.is_some() || ended.iter().any(|e| e.image.elsewhere) {
-            let other = |e: &mut Execution| self.verdict(e, now_ns) != Verdict::In;
-            let others: Vec<Execution> = ended.extract_if(.., other).collect();
-            for execution in others {
-                let waits = self.verdict(&execution, now_ns) == Verdict::Wait;
-                match waits && self.outside.held.len() < HELD_MAX {
+            let (mut waits, mut held) = (Vec::new(), 0);
+            let others = ended.extract_if(.., |execution| {
+                let subject = Subject::from(&*execution);
+                let mut verdict = self.verdict(subject, now_ns);
+                if verdict == Verdict::Wait && held == HELD_MAX {
+                    verdict = self.verdict(subject, NEVER_NS);
+                }
+                if verdict != Verdict::In {
+                    waits.push(verdict == Verdict::Wait);
+                    held += usize::from(verdict == Verdict::Wait);
+                }
+                verdict != Verdict::In
+            });
+            let others: Vec<Execution> = others.collect();
+            for (execution, waits) in others.into_iter().zip(waits) {
+                match waits {
                     true => self.outside.held.push(execution),
-                    false => self.leave_out(execution, totals),
+                    false => {
+                        self.count_left_out((&execution).into(), totals);
+                        self.spare.give(execution.image);
+                    }
                 }
             }
         }
@@ -97,150 +117,165 @@ impl Pipeline {
     fn note_runtimes(&mut self, ended: &[Execution], now_ns: u64) {
         self.outside.waiting.clear();
         for execution in ended {
-            if execution.part_of.is_some() || !runtime::may_run_again(execution.image.comm()) {
+            let subject = Subject::from(execution);
+            if subject.part_of.is_some() || runtime_of(subject.image).is_none() {
                 continue;
             }
-            let process = execution.process;
-            match self.verdict(execution, now_ns) {
+            match self.verdict(subject, now_ns) {
                 Verdict::Wait => {
-                    self.outside.waiting.insert(process);
+                    self.outside.waiting.insert(subject.process);
                 }
-                // A wrapper; the runtime that replaced it has a say of its own.
-                Verdict::Out if execution.end == End::Exec => {}
                 verdict => {
-                    let over = Over {
+                    let ended = EndedRuntime {
                         asked_for: verdict == Verdict::In,
-                        container_cgroup: self.cgroup_by_itself(execution),
+                        container_cgroup: self.cgroup_by_itself(subject),
                     };
-                    self.outside.over.insert(process, over);
+                    self.outside.ended.insert(subject.process, ended);
                 }
             }
         }
     }
 
-    /// Counts what tells why nothing matches, if nothing does.
-    fn leave_out(&mut self, execution: Execution, totals: &mut Totals) {
-        match self.misses(&execution) {
+    /// Counts what says why nothing matches, if nothing does.
+    pub(super) fn count_left_out(&self, subject: Subject<'_>, totals: &mut Totals) {
+        let runtime = || runtime_of(subject.image);
+        match self.misses(subject) {
             Some(Miss::Scope) => {}
             Some(Miss::Uid) => totals.left_out.by_uid += 1,
-            Some(Miss::Name) => totals.left_out.add_name(runtime_of(&execution.image)),
+            Some(Miss::Name) => totals.left_out.add_name(runtime()),
             // It is decided as its runtime is.
-            None if execution.part_of.is_some() => {}
-            None => match runtime_of(&execution.image) {
-                Some(runtime) => self.count_elsewhere(&execution, runtime, totals),
-                None => totals.left_out.by_cgroup += 1,
-            },
+            None if subject.part_of.is_some() => {}
+            None if runtime().is_none() => totals.left_out.by_cgroup += 1,
+            None => self.count_elsewhere(subject, totals),
         }
-        self.spare.give(execution.image);
     }
 
     /// A runtime's execution that came near: only its container is not one asked for.
-    fn count_elsewhere(&self, execution: &Execution, runtime: &str, totals: &mut Totals) {
-        let (image, containers) = (&execution.image, &self.outside.containers);
-        let answer = containers.of(execution, &self.names, false);
+    fn count_elsewhere(&self, subject: Subject<'_>, totals: &mut Totals) {
+        let (image, containers) = (subject.image, &self.outside.containers);
         let ran_in = self.names.cgroup(image.cgroup_id);
+        let (about, undecided) = match containers.of(subject, &self.names, false) {
+            Answer::Found(_) => (About::Another, false),
+            Answer::NoContainer => (About::None, false),
+            Answer::Unbelieved => (About::Unknown, false),
+            Answer::NotYet | Answer::Unknown => (About::Unknown, !self.is_strict()),
+        };
+        totals.summary.undecided += u64::from(undecided);
         totals.nearest.add(Kind {
-            name: runtime.to_owned(),
+            name: program(image),
             ran_in: ran_in.map(|cgroup| cgroup.path.clone()),
-            known: matches!(answer, Answer::Found(_)),
+            about,
         });
-        let strict = self.selection.as_ref().is_some_and(Selection::strict);
-        totals.summary.undecided += u64::from(answer == Answer::Unknown && !strict);
     }
 
-    fn misses(&self, execution: &Execution) -> Option<Miss> {
+    fn misses(&self, subject: Subject<'_>) -> Option<Miss> {
         let selection = self.selection.as_ref()?;
-        selection.misses(execution.process.tgid, &execution.image)
+        selection.misses(subject.process.tgid, subject.image)
+    }
+
+    fn is_strict(&self) -> bool {
+        self.selection.as_ref().is_some_and(Selection::strict)
     }
 
     /// Whether the execution is asked for, as far as is known by now.
-    pub(super) fn verdict(&self, execution: &Execution, now_ns: u64) -> Verdict {
-        if self.misses(execution).is_some() {
+    pub(super) fn verdict(&self, subject: Subject<'_>, now_ns: u64) -> Verdict {
+        if self.misses(subject).is_some() {
             return Verdict::Out;
         }
-        if !self.outside.asked {
+        if !self.outside.asked || self.ran_inside(subject.image) {
             return Verdict::In;
         }
-        let Some(runtime) = execution.part_of else {
-            return self.verdict_by_itself(execution, now_ns);
-        };
-        if self.ran_inside(execution) {
-            return Verdict::In;
+        if self.is_strict() {
+            return Verdict::Out;
         }
-        if let Some(runtime) = self.pair.running_in(runtime, now_ns) {
+        match self.runtime_that_counts(subject) {
+            Some(runtime) => self.verdict_by_runtime(runtime, subject, now_ns),
+            None => self.verdict_by_itself(subject, now_ns),
+        }
+    }
+
+    /// The runtime that decides: of its `init`, and of all that it started where that is
+    /// followed.
+    fn runtime_that_counts(&self, subject: Subject<'_>) -> Option<ProcessId> {
+        let follows = self.outside.follows && subject.image.elsewhere;
+        let counts = follows || runtime_of(subject.image).is_some();
+        subject.part_of.filter(|_| counts)
+    }
+
+    fn verdict_by_runtime(&self, runtime: ProcessId, subject: Subject<'_>, now_ns: u64) -> Verdict {
+        if let Some(runtime) = self.pair.subject(runtime) {
             // It may enter a container yet, which tells better than its id.
-            let settled = runtime.place.is_some() || self.ran_inside(&runtime);
-            return match settled {
-                true => self.verdict_by_itself(&runtime, now_ns),
+            let settled = runtime.place.is_some() || self.ran_inside(runtime.image);
+            return match settled || now_ns == NEVER_NS {
+                true => self.verdict_by_itself(runtime, now_ns),
                 false => Verdict::Wait,
             };
         }
         if self.outside.waiting.contains(&runtime) {
             return Verdict::Wait;
         }
-        match self.outside.over.get(&runtime) {
-            Some(over) if over.asked_for => Verdict::In,
+        match self.outside.ended.get(&runtime) {
+            Some(runtime) if runtime.asked_for => Verdict::In,
             Some(_) => Verdict::Out,
-            None => self.verdict_by_itself(execution, now_ns),
+            None => self.verdict_by_itself(subject, now_ns),
         }
     }
 
-    /// The same of a start.
-    pub(super) fn takes_start(&self, start: &Start) -> bool {
-        let selection = self.selection.as_ref();
-        let (process, image) = (start.main, &start.image);
-        if selection.is_some_and(|s| s.misses(process.tgid, image).is_some()) {
-            return false;
-        }
-        if !self.outside.asked {
-            return true;
-        }
-        if let Some(over) = self.outside.over.get(&process) {
-            return over.asked_for;
-        }
-        match self.pair.running_in(process, u64::MAX) {
-            Some(runtime) => self.verdict(&runtime, u64::MAX) == Verdict::In,
-            None => !image.elsewhere && self.ran_where_asked(image),
-        }
-    }
-
-    fn verdict_by_itself(&self, execution: &Execution, now_ns: u64) -> Verdict {
-        if self.ran_inside(execution) {
+    fn verdict_by_itself(&self, subject: Subject<'_>, now_ns: u64) -> Verdict {
+        if self.ran_inside(subject.image) {
             return Verdict::In;
         }
-        let selection = self.selection.as_ref();
-        if selection.is_some_and(|selection| selection.strict()) {
-            return Verdict::Out;
-        }
-        let waits = execution.start_ns.saturating_add(HOLD_NS) > now_ns;
-        let running = execution.end == End::Running;
+        let waits = subject.start_ns.saturating_add(HOLD_NS) > now_ns;
         let containers = &self.outside.containers;
-        match containers.of(execution, &self.names, waits) {
+        match containers.of(subject, &self.names, waits) {
             Answer::Found(found) => {
-                let recorded = !execution.image.elsewhere || found.inside;
-                let path = found.path.as_deref();
-                let now = self.ran_where_asked(&execution.image)
-                    || selection.is_none_or(|selection| selection.holds(path));
+                let recorded = !subject.image.elsewhere || found.inside;
+                let now = self.ran_where_asked(subject.image) || self.holds(found.path.as_deref());
                 match recorded && now {
                     true => Verdict::In,
                     false => Verdict::Out,
                 }
             }
             Answer::NotYet => Verdict::Wait,
-            // It may put a process somewhere yet.
-            Answer::NoContainer | Answer::Unknown | Answer::Unbelieved if running => Verdict::Wait,
-            Answer::NoContainer | Answer::Unknown | Answer::Unbelieved => Verdict::Out,
+            Answer::NoContainer | Answer::Unknown | Answer::Unbelieved => {
+                // It may put a process somewhere yet.
+                match subject.running && now_ns != NEVER_NS {
+                    true => Verdict::Wait,
+                    false => Verdict::Out,
+                }
+            }
         }
     }
 
+    /// The same of a start.
+    pub(super) fn takes_start(&self, start: &Start) -> bool {
+        let (process, image) = (start.main, &*start.image);
+        if let Some(selection) = &self.selection
+            && selection.misses(process.tgid, image).is_some()
+        {
+            return false;
+        }
+        if !self.outside.asked || self.ran_inside(image) {
+            return true;
+        }
+        if let Some(runtime) = self.outside.ended.get(&process) {
+            return runtime.asked_for;
+        }
+        let runtime = self.pair.subject(process);
+        runtime.is_some_and(|runtime| self.verdict(runtime, NEVER_NS) == Verdict::In)
+    }
+
     /// Whether where it ran is enough.
-    fn ran_inside(&self, execution: &Execution) -> bool {
-        !execution.image.elsewhere && self.ran_where_asked(&execution.image)
+    fn ran_inside(&self, image: &Image) -> bool {
+        !image.elsewhere && self.ran_where_asked(image)
     }
 
     fn ran_where_asked(&self, image: &Image) -> bool {
         let cgroup = self.names.cgroup(image.cgroup_id);
-        let path = cgroup.map(|cgroup| cgroup.path.as_str());
+        self.holds(cgroup.map(|cgroup| cgroup.path.as_str()))
+    }
+
+    fn holds(&self, path: Option<&str>) -> bool {
         let selection = self.selection.as_ref();
         selection.is_none_or(|selection| selection.holds(path))
     }
@@ -248,23 +283,26 @@ impl Pipeline {
     /// The cgroup of the container, of an execution that a runtime ran.
     pub(super) fn container_cgroup(
         &self,
-        execution: &Execution,
+        subject: Subject<'_>,
         labels: &Labels<'_>,
     ) -> Option<String> {
         labels.runtime?;
         let of_runtime = || {
-            let runtime = execution.part_of?;
-            match self.pair.running_in(runtime, execution.end_ns) {
-                Some(runtime) => self.cgroup_by_itself(&runtime),
-                None => self.outside.over.get(&runtime)?.container_cgroup.clone(),
+            let runtime = subject.part_of?;
+            match self.pair.subject(runtime) {
+                Some(runtime) => self.cgroup_by_itself(runtime),
+                None => {
+                    let ended = self.outside.ended.get(&runtime)?;
+                    ended.container_cgroup.clone()
+                }
             }
         };
-        self.cgroup_by_itself(execution).or_else(of_runtime)
+        self.cgroup_by_itself(subject).or_else(of_runtime)
     }
 
-    fn cgroup_by_itself(&self, execution: &Execution) -> Option<String> {
+    fn cgroup_by_itself(&self, subject: Subject<'_>) -> Option<String> {
         let containers = &self.outside.containers;
-        match containers.of(execution, &self.names, false) {
+        match containers.of(subject, &self.names, false) {
             Answer::Found(found) => found.path,
             Answer::NotYet | Answer::NoContainer | Answer::Unknown | Answer::Unbelieved => None,
         }
@@ -273,10 +311,16 @@ impl Pipeline {
 
 /// The runtime that an image is an invocation of.
 fn runtime_of(image: &Image) -> Option<&'static str> {
-    if !runtime::may_run_again(image.comm()) {
-        return None;
-    }
+    // Of its re-execution, the first argument alone tells.
     let argv = &image.argv;
     let called = runtime::parse(argv.args(), !argv.whole(), image.comm())?;
     Some(called.runtime)
+}
+
+/// What a person calls it: the base name of its first argument, or its comm.
+fn program(image: &Image) -> String {
+    let first = image.argv.first().unwrap_or_default();
+    let base = first.rsplit(|&b| b == b'/').next().unwrap_or_default();
+    let name = if base.is_empty() { image.comm() } else { base };
+    String::from_utf8_lossy(name).into_owned()
 }

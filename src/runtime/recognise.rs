@@ -5,7 +5,7 @@ use super::tables::{CRUN, KATA, RUNC, RUNSC, Runtime, YOUKI};
 
 /// How the names of runtimes begin, for whoever has to ask of every program: at most eight
 /// bytes of what [`by_name`] knows. A name that begins so may be another one's.
-pub const WORDS: [&[u8]; 10] = [
+pub const WORDS: [&[u8]; 15] = [
     b"runc",
     b"crun",
     b"krun",
@@ -15,17 +15,20 @@ pub const WORDS: [&[u8]; 10] = [
     b"docker-r",
     b"buildkit",
     b"balena-",
-    b".",
+    // Nix wraps a program as `.runc-wrapped`.
+    b".runc",
+    b".crun",
+    b".krun",
+    b".youki",
+    b".runsc",
+    b".kata-ru",
 ];
 
-/// Whether a program with this comm may be a runtime.
+/// Whether a program with this comm may be a runtime: by its name, or by the number of a
+/// descriptor that it was executed by again.
 pub fn may_be(comm: &[u8]) -> bool {
-    WORDS.iter().any(|word| comm.starts_with(word))
-}
-
-/// The same of one that may have executed itself again, by the number of a descriptor.
-pub fn may_run_again(comm: &[u8]) -> bool {
-    may_be(comm) || is_number(comm.split(|&b| b == 0).next().unwrap_or_default())
+    let number = || is_number(comm.split(|&b| b == 0).next().unwrap_or_default());
+    WORDS.iter().any(|word| comm.starts_with(word)) || number()
 }
 
 /// The runtime whose name a word is, if it is one's.

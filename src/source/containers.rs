@@ -8,20 +8,27 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use super::Places;
+use super::hosts::Hosts;
 use super::states::States;
+use crate::container_cgroups::IDS_MAX;
+use crate::event::Image;
 use crate::runtime;
 use crate::state;
 use crate::wire;
 
 /// When tracing ends, the last answers are waited for so long.
 const LAST_WAIT: Duration = Duration::from_millis(200);
-/// Cgroups that are looked at when tracing begins.
-const CGROUPS_MAX: usize = 65_536;
+/// Cgroups that are looked at when tracing begins: as many as are kept for sure.
+const CGROUPS_MAX: usize = IDS_MAX / 2;
+/// Command lines that wait for the name of the cgroup that they were in.
+const UNPLACED_MAX: usize = 1024;
 
 /// What is found beside the records.
 pub struct Containers {
     states: States,
     cgroups: Vec<String>,
+    /// Called by somebody in a cgroup whose name is to come.
+    unplaced: Vec<Asked>,
 }
 
 impl Containers {
@@ -34,43 +41,47 @@ impl Containers {
         Ok(Containers {
             states: states.context("failed to start a thread")?,
             cgroups: Vec::new(),
+            unplaced: Vec::new(),
         })
     }
 
-    /// Takes note of the cgroups in a directory; false if there are too many.
-    pub fn list(&mut self, directory: &Path) -> bool {
+    /// Takes note of the cgroups in a directory; false if there are too many. `between` is
+    /// called after each, see [`super::iter::list`].
+    ///
+    /// # Errors
+    /// Of `between`.
+    pub fn list(
+        &mut self,
+        directory: &Path,
+        between: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<bool> {
         let mut next = vec![directory.to_owned()];
         while let Some(directory) = next.pop() {
             if self.cgroups.len() >= CGROUPS_MAX {
-                return false;
+                return Ok(false);
             }
+            between()?;
             let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
             let is_cgroup = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|t| t.is_dir());
             next.extend(entries.filter(is_cgroup).map(|entry| entry.path()));
             // Runtimes name none that is not UTF-8.
             self.cgroups.extend(directory.to_str().map(str::to_owned));
         }
-        true
+        Ok(true)
     }
 
     /// Asks for the containers that these records are about, and hands over what is known by
-    /// now.
-    pub fn look(&mut self, records: &[u8], places: &mut Places) {
-        // Of others than root it is not believed.
+    /// now. Whoever is not believed has nothing asked.
+    pub fn look(&mut self, records: &[u8], hosts: &Hosts, places: &mut Places) {
         let images = wire::images(records, runtime::may_be).filter(|image| image.uid == 0);
-        for image in images {
-            let argv = &image.argv;
-            let called = runtime::parse(argv.args(), !argv.whole(), image.comm());
-            let asked = called.and_then(|called| {
-                let id = str::from_utf8(called.container?).ok()?;
-                Some((
-                    called.runtime,
-                    state::root_of(called.runtime, called.root)?,
-                    id,
-                ))
-            });
-            if let Some((runtime, root, id)) = asked {
-                self.states.ask(runtime, &root, id);
+        self.unplaced
+            .extend(images.filter_map(|image| asked(&image)));
+        for asked in std::mem::take(&mut self.unplaced) {
+            match hosts.holds(asked.cgroup_id) {
+                Some(true) => self.states.ask(asked.runtime, &asked.root, &asked.id),
+                Some(false) => {}
+                None if self.unplaced.len() < UNPLACED_MAX => self.unplaced.push(asked),
+                None => {}
             }
         }
         self.states.answers(&mut places.states);
@@ -86,4 +97,23 @@ impl Containers {
     pub fn unread(&self) -> u64 {
         self.states.dropped()
     }
+}
+
+/// A container that a command line is about, and the cgroup that it ran in.
+struct Asked {
+    runtime: &'static str,
+    root: String,
+    id: String,
+    cgroup_id: u64,
+}
+
+fn asked(image: &Image) -> Option<Asked> {
+    let argv = &image.argv;
+    let called = runtime::parse(argv.args(), !argv.whole(), image.comm())?;
+    Some(Asked {
+        runtime: called.runtime,
+        root: state::root_of(called.runtime, called.root)?,
+        id: str::from_utf8(called.container?).ok()?.to_owned(),
+        cgroup_id: image.cgroup_id,
+    })
 }

@@ -7,7 +7,7 @@
 //! would choose what is read, and how long that takes. An id never leads out of its
 //! directory, and only plain files of a bounded size are read.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::{self, File, Metadata};
 use std::io::Read as _;
 use std::os::fd::AsRawFd as _;
@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 
+use super::hosts::Hosts;
 use super::{Batch, ContainerName};
 use crate::container;
 use crate::engine;
@@ -30,8 +31,6 @@ const MET_MAX: usize = crate::names::NAMES_MAX / 2;
 /// Names in stores' lists that are kept, and lists.
 const STORED_MAX: usize = 65_536;
 const STORES_MAX: usize = 64;
-/// Cgroups that are known to be no container's.
-const OUTSIDE_MAX: usize = 65_536;
 /// A longer description of one container is none of an engine's, nor is a longer list.
 const CONFIG_MAX_BYTES: u64 = 1 << 20;
 const LIST_MAX_BYTES: u64 = 8 << 20;
@@ -67,9 +66,6 @@ pub struct Engines {
     root: PathBuf,
     met: HashMap<String, Met>,
     stores: HashMap<PathBuf, Store>,
-    /// Cgroups that are no container's, by their ids. Whoever is in another one, or in one
-    /// that is not known, is not believed.
-    outside: HashSet<u64>,
 }
 
 impl Engines {
@@ -79,18 +75,15 @@ impl Engines {
             root: root.to_owned(),
             met: HashMap::new(),
             stores: HashMap::new(),
-            outside: HashSet::new(),
         }
     }
 
     /// Adds the names of the containers that a batch meets for the first time. It reads
     /// the records once more than the pipeline does: only where names are shown. A name
     /// of a cgroup may come after what ran in it, from another CPU.
-    pub fn name_all(&mut self, batch: &mut Batch) {
+    pub fn name_all(&mut self, batch: &mut Batch, hosts: &Hosts) {
         for cgroup in wire::cgroups(&batch.bytes) {
             let place = container::place(cgroup.path.as_bytes());
-            let of_container = place.container.is_some() || cgroup.truncated;
-            self.note_cgroup(cgroup.id, of_container);
             batch
                 .names
                 .extend(place.container.and_then(|id| self.meet(&id, None)));
@@ -99,27 +92,16 @@ impl Engines {
             if let Ok(Record::Event(event)) = record
                 && let Some(image) = event.image()
             {
-                batch.names.extend(self.called(image));
+                batch.names.extend(self.called(image, hosts));
             }
         }
     }
 
-    /// One whose path is cut off may be a container's: what names that is missing.
-    fn note_cgroup(&mut self, id: u64, of_container: bool) {
-        if self.outside.len() >= OUTSIDE_MAX {
-            self.outside.clear();
-        }
-        match of_container {
-            true => self.outside.remove(&id),
-            false => self.outside.insert(id),
-        };
-    }
-
     /// The container that a runtime's command line is about.
-    fn called(&mut self, image: &Image) -> Option<ContainerName> {
+    fn called(&mut self, image: &Image, hosts: &Hosts) -> Option<ContainerName> {
         let argv = &image.argv;
         let called = runtime::parse(argv.args(), !argv.whole(), image.comm())?;
-        let trusted = image.uid == 0 && self.outside.contains(&image.cgroup_id);
+        let trusted = image.uid == 0 && hosts.holds(image.cgroup_id) == Some(true);
         let bundle = called.bundle.filter(|_| trusted);
         let bundle = bundle.map(|path| Path::new(std::ffi::OsStr::from_bytes(path)));
         self.meet(str::from_utf8(called.container?).ok()?, bundle)

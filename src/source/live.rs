@@ -16,11 +16,12 @@ use super::attach::{self, Attached, Flavour};
 use super::containers::Containers;
 use super::engines::Engines;
 use super::host::Facts;
+use super::hosts::Hosts;
 use super::perf::PerfBuffer;
 use super::scan::Scan;
 use super::targets::Hierarchy;
 use super::{About, Alive, Batch, Ending, Source, iter, load};
-use crate::config::Live as Config;
+use crate::config::{KernelFilter, Live as Config};
 use crate::doctor;
 use crate::loss::SourceLosses;
 use crate::nearest::LeftOut;
@@ -55,6 +56,8 @@ pub struct Live {
     attached: Option<Attached>,
     scan_link: Link,
     perf: PerfBuffer,
+    /// Cgroups that are no container's.
+    hosts: Hosts,
     engines: Option<Engines>,
     containers: Option<Containers>,
     skel: ExeclatSkel<'static>,
@@ -91,7 +94,7 @@ impl Live {
         let plan = load::plan(&config.filter)?;
         // Reads its first files while the kernel side is loaded.
         let containers = config.filter.runtimes.then(Containers::start);
-        let mut containers = containers.transpose()?;
+        let containers = containers.transpose()?;
         let mut notes = vec![format!("{} flavour: {why}", flavour.name())];
 
         // One per process, for as long as it lives.
@@ -128,18 +131,7 @@ impl Live {
         let mut attached = attach::attach(progs, flavour, &config.filter, tells_status, copies)?;
         notes.append(&mut attached.notes);
 
-        let mut about = about(flavour, &plan.shown, config.filter.anatomy);
-        let mut warnings: Vec<String> = doctor::warnings(&checks).collect();
-        if config.filter.from_outside()
-            && let Some(containers) = &mut containers
-        {
-            // With the probes live: who makes one from now on is seen.
-            if !plan.directories.iter().all(|dir| containers.list(dir)) {
-                warnings.push("too many cgroups to know each container there by its id".into());
-            }
-            let shown = |directory: &PathBuf| directory.to_string_lossy().into_owned();
-            about.cgroups = plan.directories.iter().map(shown).collect();
-        }
+        let about = about(flavour, &plan.shown, &config.filter);
         let mut live = Live {
             wall_offset_ns: about.wall_offset_ns,
             about,
@@ -148,11 +140,12 @@ impl Live {
             scan_link,
             perf,
             engines: config.names.then(|| Engines::new(Path::new("/"))),
+            hosts: Hosts::default(),
             containers,
             skel,
             waiting: Vec::new(),
             malformed: 0,
-            warnings,
+            warnings: doctor::warnings(&checks).collect(),
             lists_all: !facts.pid_namespace,
             losses_seen: 0,
             looked_ns: 0,
@@ -161,6 +154,9 @@ impl Live {
             skipped: Vec::new(),
             skipped_before: Vec::new(),
         };
+        if config.filter.from_outside() {
+            live.list_cgroups(&plan.directories)?;
+        }
         live.take_in(config, plan.shown.id)?;
         live.skipped_before = live.skipped_programs();
         Ok(live)
@@ -179,6 +175,25 @@ impl Live {
     /// What makes tracing worse than it could be, a line each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// With the probes live: whoever makes one from now on is seen.
+    fn list_cgroups(&mut self, directories: &[PathBuf]) -> Result<()> {
+        let (perf, malformed, waiting) = (&mut self.perf, &mut self.malformed, &mut self.waiting);
+        let mut between = || drain(perf, malformed, waiting);
+        let mut all = true;
+        if let Some(containers) = &mut self.containers {
+            for directory in directories {
+                all &= containers.list(directory, &mut between)?;
+            }
+        }
+        if !all {
+            let many = "too many cgroups to know each container there by its id";
+            self.warnings.push(many.to_owned());
+        }
+        let shown = |directory: &PathBuf| directory.to_string_lossy().into_owned();
+        self.about.cgroups = directories.iter().map(shown).collect();
+        Ok(())
     }
 
     fn take_in(&mut self, config: &Config, shown_hierarchy: u32) -> Result<()> {
@@ -227,11 +242,14 @@ impl Live {
         let now_ns = monotonic_ns();
         batch.bytes.append(&mut self.waiting);
         drain(&mut self.perf, &mut self.malformed, &mut batch.bytes)?;
+        if self.engines.is_some() || self.containers.is_some() {
+            wire::cgroups(&batch.bytes).for_each(|cgroup| self.hosts.note(&cgroup));
+        }
         if let Some(engines) = &mut self.engines {
-            engines.name_all(batch);
+            engines.name_all(batch, &self.hosts);
         }
         if let Some(containers) = &mut self.containers {
-            containers.look(&batch.bytes, &mut batch.places);
+            containers.look(&batch.bytes, &self.hosts, &mut batch.places);
         }
         batch.horizon_ns = now_ns.saturating_sub(SLACK_NS);
         let wall_offset_ns = wall_offset_ns();
@@ -348,7 +366,7 @@ fn proc_calls_us() -> Option<u32> {
         .ok()
 }
 
-fn about(flavour: Flavour, shown: &Hierarchy, forks: bool) -> About {
+fn about(flavour: Flavour, shown: &Hierarchy, filter: &KernelFilter) -> About {
     let uname = rustix::system::uname();
     About {
         host: uname.nodename().to_string_lossy().into_owned(),
@@ -361,7 +379,8 @@ fn about(flavour: Flavour, shown: &Hierarchy, forks: bool) -> About {
         page_bytes: load::page_bytes(),
         cgroup_mount: shown.mount.to_string_lossy().into_owned(),
         cgroups: Vec::new(),
-        forks,
+        follows: filter.follow || filter.anatomy,
+        forks: filter.anatomy,
     }
 }
 

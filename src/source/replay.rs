@@ -69,35 +69,30 @@ impl Source for Replay {
                 self.wall_offset_ns = batch.wall_offset_ns;
                 return Ok(true);
             }
-            Ok(Some(Chunk::Alive(alive))) => {
-                batch.alive = Some(alive);
-                batch.horizon_ns = self.horizon_ns;
-                batch.wall_offset_ns = self.wall_offset_ns;
-                return Ok(true);
-            }
-            Ok(Some(Chunk::Names(names))) => {
-                batch.names = names;
-                batch.horizon_ns = self.horizon_ns;
-                batch.wall_offset_ns = self.wall_offset_ns;
-                return Ok(true);
-            }
-            Ok(Some(Chunk::Places(places))) => {
-                batch.places = places;
-                batch.horizon_ns = self.horizon_ns;
-                batch.wall_offset_ns = self.wall_offset_ns;
-                return Ok(true);
-            }
+            Ok(Some(Chunk::Alive(alive))) => batch.alive = Some(alive),
+            Ok(Some(Chunk::Names(names))) => batch.names = names,
+            Ok(Some(Chunk::Places(places))) => batch.places = places,
             Ok(Some(Chunk::End(ending))) => {
                 self.ending = Some(ending);
                 let rest = self.reader.skip_rest();
                 if rest > 0 {
                     self.stop_at(rest, "something follows its end");
                 }
+                return Ok(false);
             }
-            Ok(None) => self.stop_at(0, "it was cut off"),
-            Err(damage) => self.stop_at(damage.bytes, damage.what),
+            Ok(None) => {
+                self.stop_at(0, "it was cut off");
+                return Ok(false);
+            }
+            Err(damage) => {
+                self.stop_at(damage.bytes, damage.what);
+                return Ok(false);
+            }
         }
-        Ok(false)
+        // What is no round says nothing of the time.
+        batch.horizon_ns = self.horizon_ns;
+        batch.wall_offset_ns = self.wall_offset_ns;
+        Ok(true)
     }
 
     fn finish(&mut self, batch: &mut Batch) -> Ending {

@@ -42,8 +42,8 @@ pub struct Scan<'a> {
     pub shown_hierarchy: u32,
     /// Ids of cgroups whose name was reported.
     pub named: HashSet<u64>,
-    /// By the pid of a parent outside the cgroups asked for, a child that is inside: where
-    /// the parent is a runtime, that is its container.
+    /// By the pid of a parent, a child that is inside the cgroups asked for: where the parent
+    /// is a runtime, that is its container.
     pub contained: HashMap<u32, xl_exec>,
     /// execlat itself.
     pub own_tgid: u32,
@@ -114,7 +114,9 @@ impl Scan<'_> {
         flags_of: &mut HashMap<u32, u32>,
         out: &mut Vec<u8>,
     ) -> Result<Vec<Candidate>> {
-        let inherited = xl_tracked_flags::XL_T_SCOPE.0 | xl_tracked_flags::XL_T_FOLLOW.0;
+        let scope = xl_tracked_flags::XL_T_SCOPE.0;
+        let follow = xl_tracked_flags::XL_T_FOLLOW.0;
+        let elsewhere = xl_tracked_flags::XL_T_ELSEWHERE.0;
         let mut candidates = Vec::new();
         let mut rest = listed;
         loop {
@@ -130,7 +132,11 @@ impl Scan<'_> {
                 {
                     continue;
                 }
-                let mut flags = flags_of.get(&record.ppid).copied().unwrap_or(0) & inherited;
+                let mut flags = flags_of.get(&record.ppid).copied().unwrap_or(0);
+                flags &= match flags & follow {
+                    0 => scope,
+                    _ => scope | follow | elsewhere,
+                };
                 if self.filter.pids.contains(&tgid) {
                     flags |= xl_tracked_flags::XL_T_SCOPE.0;
                 }
@@ -158,7 +164,7 @@ impl Scan<'_> {
         let outside = !inside && filter.from_outside();
         let may_match = follows
             || (in_scope
-                && (inside || (outside && runtime::may_run_again(&listed.record.comm)))
+                && (inside || (outside && runtime::may_be(&listed.record.comm)))
                 && (filter.uids.is_empty() || filter.uids.contains(&listed.record.uid)));
         let mut candidate = Candidate {
             listed,
@@ -183,7 +189,10 @@ impl Scan<'_> {
                 if is_runtime {
                     flags |= xl_tracked_flags::XL_T_RUNTIME.0;
                 }
-                if outside {
+                // What is followed is where its ancestor counts to be.
+                if inside {
+                    flags &= !xl_tracked_flags::XL_T_ELSEWHERE.0;
+                } else if outside && !follows {
                     flags |= xl_tracked_flags::XL_T_ELSEWHERE.0;
                 }
                 if filter.follow {
@@ -261,7 +270,10 @@ impl Scan<'_> {
                     append_cgroup(&process.record, self.shown_hierarchy, out);
                 }
                 append_record(process.record, candidate, out);
-                if let Some(child) = self.contained.get(&process.record.header.tgid) {
+                let is_runtime = candidate.flags & xl_tracked_flags::XL_T_RUNTIME.0 != 0;
+                if let Some(child) = self.contained.get(&process.record.header.tgid)
+                    && is_runtime
+                {
                     append_attach(&process.record, child, out);
                     if self.proc_is_ours && self.named.insert(child.cgroup_id) {
                         append_cgroup(child, self.shown_hierarchy, out);

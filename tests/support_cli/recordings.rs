@@ -32,6 +32,7 @@ pub fn all() -> Vec<(&'static str, Vec<u8>)> {
         ("starts.xl", starts::starts()),
         ("starts-lost.xl", starts::lost()),
         ("worker.xl", worker()),
+        ("host.xl", host()),
         ("starts-none.xl", Story::with_forks().at(SECOND).finish()),
     ];
     all.extend(losses());
@@ -122,6 +123,32 @@ fn worker() -> Vec<u8> {
         .run(970, &image("sleep 1").within(HANDLE), 4 * MS, code(0));
     s.at(90 * MS).exec(980, &gdn("runc events web"));
     s.exec(981, &gdn("runc events other"));
+    s.at(3 * SECOND).finish()
+}
+
+/// The same host, recorded without a filter: a runtime with its init, a hook and a payload,
+/// and a daemon whose name begins as a runtime's does, which does not end.
+fn host() -> Vec<u8> {
+    const GDN: u64 = 201;
+    const HANDLE: u64 = 202;
+    let mut s = Story::new();
+    s.cgroup(GDN, b"/system.slice/gdn.service", false);
+    s.cgroup(HANDLE, b"/garden/web", false);
+    let gdn = |line: &str| image(line).within(GDN);
+    s.at(0).exec(905, &gdn("/usr/bin/buildkitd --debug"));
+    s.at(MS).fork(905, 906);
+    s.run(906, &gdn("buildkit-cni-bridge"), MS, code(0));
+    s.at(2 * MS).exec(910, &gdn("runc create --bundle /b web"));
+    s.at(6 * MS).fork(910, 911);
+    s.exec(911, &gdn("runc init"));
+    s.at(8 * MS).attach(910, 911, HANDLE, false);
+    s.at(9 * MS).fork(910, 912);
+    s.run(912, &gdn("nvidia-hook"), MS, code(0));
+    s.at(10 * MS).fork(911, 913);
+    s.at(12 * MS).exit(911, code(0));
+    s.at(24 * MS).exit(910, code(0));
+    s.at(30 * MS).exec(913, &image("sleep 1").within(HANDLE));
+    s.at(40 * MS).exit(913, code(0));
     s.at(3 * SECOND).finish()
 }
 

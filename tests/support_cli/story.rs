@@ -161,6 +161,7 @@ impl Story {
             page_bytes: 4096,
             cgroup_mount: cgroup_mount.into(),
             cgroups: Vec::new(),
+            follows: false,
             forks: false,
         })
     }

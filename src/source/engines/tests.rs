@@ -216,11 +216,16 @@ fn only_who_is_outside_of_containers_gives_a_bundle() {
             cgroup_id: 7,
             ..Image::default()
         };
-        engines.outside.clear();
+        let mut hosts = Hosts::default();
         if let Some(of_container) = of_container {
-            engines.note_cgroup(7, of_container);
+            let path = if of_container { "/garden/web" } else { "/gdn" };
+            hosts.note(&wire::CgroupName {
+                id: 7,
+                path: path.into(),
+                truncated: false,
+            });
         }
-        engines.called(&image).map(|named| named.name)
+        engines.called(&image, &hosts).map(|named| named.name)
     };
     assert_eq!(called(0, "one", Some(true)), None);
     assert_eq!(called(0, "two", None), None);
