@@ -231,7 +231,7 @@ struct Called {
     /// Where its runtime keeps it.
     root: String,
     id: String,
-    /// Its runtime keeps a file that says where it is.
+    /// There may be a file that says where it is.
     is_kept: bool,
 }
 
@@ -243,7 +243,7 @@ fn called(image: &Image) -> Option<Called> {
     Some(Called {
         root,
         id: id.to_owned(),
-        is_kept: Format::is_kept_by(called.runtime),
+        is_kept: Format::is_kept_by(called.runtime) || called.bundle.is_some(),
     })
 }
 

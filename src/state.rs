@@ -52,7 +52,7 @@ pub const NAMESPACED: [&str; 3] = [
 /// with `..`, which may lead through a symbolic link.
 pub fn root_of(runtime: &str, given: Option<&[u8]>) -> Option<String> {
     match given {
-        Some(path) => normal_root(str::from_utf8(path).ok()?),
+        Some(path) => path_of(path),
         None => default_root(runtime).map(str::to_owned),
     }
 }
@@ -69,8 +69,9 @@ fn default_root(runtime: &str) -> Option<&'static str> {
     }
 }
 
-fn normal_root(path: &str) -> Option<String> {
-    let path = normal(path)?;
+/// A path as a command line has it, in one way of writing; None as of [`root_of`].
+pub fn path_of(path: &[u8]) -> Option<String> {
+    let path = normal(str::from_utf8(path).ok()?)?;
     match path.strip_prefix("/var/run") {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => Some(format!("/run{rest}")),
         _ => Some(path),
@@ -190,6 +191,41 @@ fn of_youki(config: &[u8]) -> Option<String> {
         false if systemd || path.is_empty() => None,
         false => normal(&format!("/{path}")),
     }
+}
+
+/// Directories of the cgroups that a bundle's `config.json` asks for. A runtime that fails
+/// before it has made anything leaves nothing else to go by.
+pub fn of_bundle(config: &[u8], mounts: &[String]) -> Option<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Config {
+        linux: Linux,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Linux {
+        cgroups_path: String,
+    }
+    let config: Config = serde_json::from_slice(config).ok()?;
+    let path = config.linux.cgroups_path;
+    let path = match path.starts_with('/') {
+        true => path,
+        false => of_systemd(&path)?,
+    };
+    let found = in_each(&normal(&path)?, mounts);
+    (!found.is_empty()).then_some(found)
+}
+
+/// Where systemd puts `slice:prefix:name`: each part of a slice's name is a level.
+fn of_systemd(names: &str) -> Option<String> {
+    let mut names = names.split(':');
+    let (slice, prefix, name) = (names.next()?, names.next()?, names.next()?);
+    let slice = slice.strip_suffix(".slice").filter(|s| !s.is_empty())?;
+    let ends = slice.match_indices('-').map(|(at, _)| at);
+    let levels = ends.chain([slice.len()]);
+    let above: String = levels
+        .map(|end| format!("/{}.slice", &slice[..end]))
+        .collect();
+    Some(format!("{above}/{prefix}-{name}.scope"))
 }
 
 /// The directories that have this path in their hierarchy.
@@ -394,5 +430,25 @@ mod tests {
                 assert_eq!(format.cgroups(bytes, "web", &mounts()), None);
             }
         }
+    }
+
+    #[test]
+    fn a_bundle_asks_for_a_cgroup() {
+        let of = |path: &str| {
+            let config = format!(r#"{{"ociVersion":"1.0","linux":{{"cgroupsPath":"{path}"}}}}"#);
+            of_bundle(config.as_bytes(), &["/cg".to_owned()])
+        };
+        let only = |path: &str| Some(vec![path.to_owned()]);
+        assert_eq!(of("/garden/web"), only("/cg/garden/web"));
+        assert_eq!(
+            of("system.slice:docker:4f"),
+            only("/cg/system.slice/docker-4f.scope")
+        );
+        let pod = "/cg/kubepods.slice/kubepods-burst.slice/kubepods-burst-pod1.slice/cri-4f.scope";
+        assert_eq!(of("kubepods-burst-pod1.slice:cri:4f"), only(pod));
+        for none in ["", "garden/web", "/garden/../x", ":docker:4f", "a:b"] {
+            assert_eq!(of(none), None, "{none}");
+        }
+        assert_eq!(of_bundle(br#"{"linux":{}}"#, &["/cg".to_owned()]), None);
     }
 }

@@ -78,7 +78,7 @@ impl Containers {
             .extend(images.filter_map(|image| asked(&image)));
         for asked in std::mem::take(&mut self.unplaced) {
             match hosts.holds(asked.cgroup_id) {
-                Some(true) => self.states.ask(asked.runtime, &asked.root, &asked.id),
+                Some(true) => asked.of(&mut self.states),
                 Some(false) => {}
                 None if self.unplaced.len() < UNPLACED_MAX => self.unplaced.push(asked),
                 None => {}
@@ -104,7 +104,15 @@ struct Asked {
     runtime: &'static str,
     root: String,
     id: String,
+    bundle: Option<String>,
     cgroup_id: u64,
+}
+
+impl Asked {
+    fn of(&self, states: &mut States) {
+        let bundle = self.bundle.as_deref();
+        states.ask(self.runtime, &self.root, &self.id, bundle);
+    }
 }
 
 fn asked(image: &Image) -> Option<Asked> {
@@ -114,6 +122,7 @@ fn asked(image: &Image) -> Option<Asked> {
         runtime: called.runtime,
         root: state::root_of(called.runtime, called.root)?,
         id: str::from_utf8(called.container?).ok()?.to_owned(),
+        bundle: called.bundle.and_then(state::path_of),
         cgroup_id: image.cgroup_id,
     })
 }

@@ -39,6 +39,14 @@ const FOUND_LASTS: Duration = Duration::from_secs(1);
 /// A container: its root and its id.
 type Key = (String, String);
 
+/// Where a container is to be looked for.
+#[derive(Debug)]
+struct Request {
+    key: Key,
+    /// The bundle that it is to be made of, if it is not there yet.
+    bundle: Option<String>,
+}
+
 enum Said {
     Found(StatePlace),
     /// All is said that there is to say to one request; that for the default roots has
@@ -55,7 +63,7 @@ enum Known {
 /// Asks for the places of containers and never waits for them.
 #[derive(Debug)]
 pub struct States {
-    asks: SyncSender<Key>,
+    asks: SyncSender<Request>,
     said: Receiver<Said>,
     known: HashMap<Key, Known>,
     outstanding: u64,
@@ -95,7 +103,7 @@ impl States {
 
     /// The thread is never joined: it may hang, and the process must end all the same.
     fn with(
-        work: impl FnOnce(Receiver<Key>, SyncSender<Said>) + Send + 'static,
+        work: impl FnOnce(Receiver<Request>, SyncSender<Said>) + Send + 'static,
     ) -> io::Result<States> {
         let (asks, asked) = sync_channel(ASKED_MAX);
         let (says, said) = sync_channel(SAID_MAX);
@@ -114,14 +122,16 @@ impl States {
     }
 
     /// Asks where a container is; never waits. `root` is what [`state::root_of`] makes of
-    /// the command line; one that is met for the first time is listed whole. Does nothing
-    /// while an answer is outstanding, nor right after one was found.
-    pub fn ask(&mut self, runtime: &str, root: &str, id: &str) {
-        self.ask_at(Instant::now(), runtime, root, id);
+    /// the command line; one that is met for the first time is listed whole. `bundle` is what
+    /// a container that is not there yet is made of. Does nothing while an answer is
+    /// outstanding, nor right after one was found.
+    pub fn ask(&mut self, runtime: &str, root: &str, id: &str, bundle: Option<&str>) {
+        self.ask_at(Instant::now(), runtime, root, id, bundle);
     }
 
-    fn ask_at(&mut self, now: Instant, runtime: &str, root: &str, id: &str) {
-        if !Format::is_kept_by(runtime) || !engine::is_id(id) {
+    fn ask_at(&mut self, now: Instant, runtime: &str, root: &str, id: &str, bundle: Option<&str>) {
+        let somewhere = Format::is_kept_by(runtime) || bundle.is_some();
+        if !somewhere || !engine::is_id(id) {
             return;
         }
         let key = (root.to_owned(), id.to_owned());
@@ -130,7 +140,11 @@ impl States {
             Some(Known::Found(at)) if now.saturating_duration_since(*at) < FOUND_LASTS => return,
             Some(Known::Found(_)) | None => {}
         }
-        match self.asks.try_send(key.clone()) {
+        let request = Request {
+            key: key.clone(),
+            bundle: bundle.map(str::to_owned),
+        };
+        match self.asks.try_send(request) {
             Ok(()) => {
                 self.outstanding += 1;
                 self.remember(key, Known::Asked);
@@ -211,12 +225,14 @@ struct Reader {
 }
 
 impl Reader {
-    fn answer_all(mut self, asks: &Receiver<Key>, said: &SyncSender<Said>) -> Option<()> {
+    fn answer_all(mut self, asks: &Receiver<Request>, said: &SyncSender<Said>) -> Option<()> {
         self.list_defaults(said)?;
         said.send(Said::Done(None)).ok()?;
-        for (root, id) in asks {
+        for Request { key, bundle } in asks {
+            let (root, id) = key;
             // First, because a root may hold more than are listed.
-            if let Some(place) = self.read(&root, &id) {
+            let to_be = || self.to_be_made(&root, &id, bundle.as_deref()?);
+            if let Some(place) = self.read(&root, &id).or_else(to_be) {
                 said.send(Said::Found(place)).ok()?;
             }
             self.list(&root, Some(&id), said)?;
@@ -266,6 +282,14 @@ impl Reader {
         let (root, id) = (root.to_owned(), id.to_owned());
         let only = found.next().is_none();
         only.then_some(StatePlace { root, id, cgroups })
+    }
+
+    /// Where a container would be that is made of this bundle.
+    fn to_be_made(&self, root: &str, id: &str, bundle: &str) -> Option<StatePlace> {
+        let config = contents(&self.directory(bundle)?, "config.json")?;
+        let cgroups = state::of_bundle(&config, &self.mounts)?;
+        let (root, id) = (root.to_owned(), id.to_owned());
+        Some(StatePlace { root, id, cgroups })
     }
 
     fn cgroups(&self, path: &str, id: &str) -> Option<Vec<String>> {

@@ -47,7 +47,7 @@ impl Host {
     /// What is found of one container by one that is new.
     fn find(&self, root: &str, id: &str) -> Option<StatePlace> {
         let (mut states, _) = self.states();
-        states.ask("runc", root, id);
+        states.ask("runc", root, id, None);
         settled(&mut states).into_iter().find(|one| one.id == id)
     }
 }
@@ -90,7 +90,7 @@ fn counting(found: bool) -> (States, Receiver<Key>) {
     let states = States::with(move |asks, said| {
         let done = |asked| said.send(Said::Done(asked));
         let _ = done(None);
-        for key in asks {
+        for Request { key, .. } in asks {
             if found {
                 let _ = said.send(Said::Found(place(&key.0, &key.1)));
             }
@@ -145,13 +145,13 @@ fn a_root_is_listed_when_it_is_met() {
     }
     let (mut states, found) = host.states();
     assert!(found.is_empty());
-    states.ask("runc", "/srv/r", "c1");
+    states.ask("runc", "/srv/r", "c1", None);
     let found = settled(&mut states);
     assert_eq!(found, [place("/srv/r", "c1"), place("/srv/r", "c2")]);
     // Not again.
     host.container("/srv/r", "c3");
     host.container("/srv/r", "c4");
-    states.ask("runc", "/srv/r", "c3");
+    states.ask("runc", "/srv/r", "c3", None);
     assert_eq!(settled(&mut states), [place("/srv/r", "c3")]);
 }
 
@@ -189,7 +189,7 @@ fn nothing_below_tmp_is_believed() {
         let root = root.path().to_str().expect("UTF-8");
         let mut states = States::start(Path::new("/")).expect("a thread");
         settled(&mut states);
-        states.ask("runc", root, "web");
+        states.ask("runc", root, "web", None);
         assert_eq!(!settled(&mut states).is_empty(), believed, "{root}");
     }
 }
@@ -281,7 +281,7 @@ fn a_root_may_hold_too_many() {
     let left = (0..=LISTED_MAX).map(|number| format!("c{number}"));
     let left = left.into_iter().find(|id| !listed.contains(id));
     let left = left.expect("one");
-    states.ask("runc", "/run/runc", &left);
+    states.ask("runc", "/run/runc", &left, None);
     assert_eq!(settled(&mut states), [place("/run/runc", &left)]);
 }
 
@@ -290,7 +290,7 @@ fn nothing_waits_for_a_thread_that_is_stuck() {
     let (mut states, release) = stuck();
     let began = Instant::now();
     for number in 0..ASKED_MAX + 3 {
-        states.ask("runc", "/run/runc", &format!("c{number}"));
+        states.ask("runc", "/run/runc", &format!("c{number}"), None);
     }
     let mut found = Vec::new();
     states.answers(&mut found);
@@ -320,7 +320,7 @@ fn an_answer_that_comes_late_leaves_later_ones_to_be_counted() {
     let mut found = Vec::new();
     states.settle(Duration::ZERO, &mut found);
     assert_eq!(states.dropped(), 1);
-    states.ask("runc", "/run/runc", "c1");
+    states.ask("runc", "/run/runc", "c1", None);
     go.send(()).expect("sent");
     states.settle(Duration::from_millis(200), &mut found);
     assert_eq!(states.dropped(), 2);
@@ -330,7 +330,7 @@ fn an_answer_that_comes_late_leaves_later_ones_to_be_counted() {
 fn a_request_is_made_once_while_it_is_outstanding() {
     let (mut states, release) = stuck();
     for _ in 0..ASKED_MAX + 1 {
-        states.ask("runc", "/run/runc", "c1");
+        states.ask("runc", "/run/runc", "c1", None);
     }
     assert_eq!(states.outstanding, 2);
     assert_eq!(states.dropped(), 0);
@@ -341,7 +341,7 @@ fn a_request_is_made_once_while_it_is_outstanding() {
 fn what_was_not_found_may_be_asked_again() {
     let (mut states, told) = counting(false);
     for _ in 0..2 {
-        states.ask("runc", "/run/runc", "c1");
+        states.ask("runc", "/run/runc", "c1", None);
         let none = StatePlace {
             root: "/run/runc".into(),
             id: "c1".into(),
@@ -357,14 +357,14 @@ fn what_was_found_is_not_asked_again_at_once() {
     let (mut states, told) = counting(true);
     let now = Instant::now();
     for _ in 0..2 {
-        states.ask_at(now, "runc", "/run/runc", "c1");
+        states.ask_at(now, "runc", "/run/runc", "c1", None);
         settled(&mut states);
     }
     assert_eq!(told.try_iter().count(), 1);
     // One with the same id elsewhere is another.
-    states.ask("runc", "/r", "c1");
+    states.ask("runc", "/r", "c1", None);
     let later = Instant::now() + FOUND_LASTS;
-    states.ask_at(later, "runc", "/run/runc", "c1");
+    states.ask_at(later, "runc", "/run/runc", "c1", None);
     settled(&mut states);
     assert_eq!(told.try_iter().count(), 2);
 }
@@ -372,9 +372,9 @@ fn what_was_found_is_not_asked_again_at_once() {
 #[test]
 fn what_keeps_nothing_that_we_read_is_not_asked() {
     let (mut states, told) = counting(false);
-    states.ask("runsc", "/run/runsc", "c1");
-    states.ask("kata-runtime", "/run/kata-containers", "c1");
-    states.ask("runc", "/run/runc", "a/b");
+    states.ask("runsc", "/run/runsc", "c1", None);
+    states.ask("kata-runtime", "/run/kata-containers", "c1", None);
+    states.ask("runc", "/run/runc", "a/b", None);
     settled(&mut states);
     assert_eq!(told.try_iter().count(), 0);
 }
@@ -407,4 +407,23 @@ fn the_thread_ends_when_nobody_asks() {
         ended.recv_timeout(LIMIT),
         Err(RecvTimeoutError::Disconnected)
     );
+}
+
+/// One that has failed before anything was made, or was about to begin.
+#[test]
+fn a_bundle_says_where_a_container_is_to_be() {
+    let Some(host) = Host::new() else { return };
+    let config = r#"{"linux":{"cgroupsPath":"/garden/new"}}"#;
+    host.write("/var/depot/new/config.json", config);
+    let (mut states, _) = host.states();
+    states.ask("runc", "/run/runc", "new", Some("/var/depot/new"));
+    let there = ["memory", "pids"].map(|name| format!("/sys/fs/cgroup/{name}/garden/new"));
+    let found = settled(&mut states).pop().expect("a place");
+    assert_eq!(found.cgroups, there);
+    // What there is counts more.
+    host.container("/run/runc", "old");
+    states.ask("runc", "/run/runc", "old", Some("/var/depot/new"));
+    assert_eq!(settled(&mut states), [place("/run/runc", "old")]);
+    states.ask("runc", "/run/runc", "none", Some("/var/depot/none"));
+    assert!(settled(&mut states).is_empty());
 }
