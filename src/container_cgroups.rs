@@ -18,7 +18,7 @@ use crate::state::{self, Format, StatePlace};
 
 /// Ids that are known at most, the newest half of that at least.
 pub const IDS_MAX: usize = 32_768;
-/// Containers with one id that are told apart, and cgroups that bear it.
+/// Containers with one id that are kept apart, and cgroups that bear it.
 const SAME_ID_MAX: usize = 16;
 
 /// A container's cgroup.
@@ -35,7 +35,7 @@ pub struct Found {
 pub enum Answer {
     /// Its cgroup.
     Found(Found),
-    /// Nothing so far: what tells it may be on its way.
+    /// Nothing so far; more may be on its way.
     NotYet,
     /// It is about no container.
     NoContainer,

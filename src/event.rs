@@ -181,7 +181,7 @@ pub enum EventKind {
     },
     /// It was running when tracing began, and matches.
     Running(Box<Image>),
-    /// It has been made; told for what runtimes fork.
+    /// It has been made; reported of what runtimes fork.
     Fork {
         /// Who made it: with `CLONE_PARENT` this is not the parent that it has.
         by: ProcessId,

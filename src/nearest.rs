@@ -10,7 +10,7 @@ use crate::config::KernelFilter;
 use crate::container_cgroups::below;
 use crate::text::printable;
 
-/// Kinds of executions that are told apart; the others are counted.
+/// Kinds of executions that are kept apart; the others are counted.
 const KINDS_MAX: usize = 64;
 /// Kinds that are named.
 const NAMED: usize = 3;
@@ -123,11 +123,11 @@ impl Nearest {
     }
 
     fn elsewhere(&self, others: &str) -> Vec<String> {
-        let mut told: HashMap<String, u64> = HashMap::new();
+        let mut places: HashMap<String, u64> = HashMap::new();
         for (kind, count) in &self.kinds {
-            *told.entry(place(kind, others)).or_default() += count;
+            *places.entry(place(kind, others)).or_default() += count;
         }
-        let mut kinds: Vec<(String, u64)> = told.into_iter().collect();
+        let mut kinds: Vec<(String, u64)> = places.into_iter().collect();
         kinds.sort_by(|(a, n), (b, m)| m.cmp(n).then(a.cmp(b)));
         let more = kinds.iter().skip(NAMED).map(|(_, n)| n).sum::<u64>() + self.others;
         let mut parts: Vec<String> = kinds

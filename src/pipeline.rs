@@ -2,113 +2,29 @@
 //! clock, no terminal and no kernel: batches come in, rows and figures go out.
 
 mod outside;
+mod totals;
 
 use std::io;
 use std::time::Duration;
 
-use crate::anatomy::{Anatomy, Figures, Start};
+use crate::anatomy::{Anatomy, Start};
 use crate::clock::Clock;
 use crate::config::RowFilter;
-use crate::event::{End, EventKind, Execution, ProcessId};
+use crate::event::{EventKind, Execution, ProcessId};
 use crate::filter::Selection;
-use crate::label::{Key, Labels};
-use crate::loss::{Losses, SourceLosses};
+use crate::label::Labels;
 use crate::names::Names;
-use crate::nearest::{LeftOut, Nearest};
 use crate::order::Order;
-use crate::pair::{Longest, Pair, Subject, Unpaired};
+use crate::pair::{Longest, Pair, Subject};
 use crate::row::Row;
 use crate::sink::Sink;
 use crate::sink::anatomy::StartRow;
 use crate::slow::Slow;
 use crate::source::{About, Alive, Batch, Ending};
-use crate::stats::Stats;
-use crate::summary::Summary;
 use crate::wire::{Record, Records, Spare};
 use outside::{Outside, Verdict};
 
-/// What is kept over several recordings.
-pub struct Totals {
-    /// What executions are grouped by.
-    pub key: Key,
-    /// Which become rows.
-    pub rows: RowFilter,
-    /// Latencies of all.
-    pub stats: Stats,
-    /// Latencies since the last interval, where there are intervals.
-    pub interval: Option<Stats>,
-    /// Starts of containers in phases, where they are asked for.
-    pub anatomy: Option<Figures>,
-    /// Latencies by another key, or from a later time on, where somebody looks.
-    pub regrouped: Option<(Key, Stats)>,
-    /// What the filters left out, and what came nearest to them.
-    pub left_out: LeftOut,
-    /// Executions of runtimes for containers that were not asked for.
-    pub nearest: Nearest,
-    /// The account.
-    pub summary: Summary,
-    source_losses: SourceLosses,
-    unpaired: Unpaired,
-    decode_errors: u64,
-    /// Bytes of recordings that could not be used.
-    pub unusable_bytes: u64,
-    /// Recordings without their end.
-    pub cut_recordings: u64,
-}
-
-impl Totals {
-    /// Nothing yet.
-    pub fn new(key: Key, rows: RowFilter, intervals: bool) -> Totals {
-        Totals {
-            key,
-            rows,
-            stats: Stats::default(),
-            interval: intervals.then(Stats::default),
-            anatomy: None,
-            regrouped: None,
-            left_out: LeftOut::default(),
-            nearest: Nearest::default(),
-            summary: Summary::default(),
-            source_losses: SourceLosses::default(),
-            unpaired: Unpaired::default(),
-            decode_errors: 0,
-            unusable_bytes: 0,
-            cut_recordings: 0,
-        }
-    }
-
-    /// The account so far, with what the source has lost by now.
-    pub fn summary(&self) -> Summary {
-        let lost = Losses::new(&self.source_losses, self.unpaired);
-        Summary {
-            ungrouped: self.stats.ungrouped,
-            lost: Losses {
-                decode_errors: lost.decode_errors.saturating_add(self.decode_errors),
-                recording_bytes: self.unusable_bytes,
-                cut_recordings: self.cut_recordings,
-                ..lost
-            },
-            ..self.summary.clone()
-        }
-    }
-}
-
-impl Totals {
-    /// Whether nothing that is asked for has ended, or was found at the end.
-    pub fn is_empty(&self) -> bool {
-        let summary = &self.summary;
-        let starts = self.anatomy.as_ref().is_none_or(Figures::is_empty);
-        summary.executions + summary.unknown + summary.running == 0 && starts
-    }
-
-    /// What is lost so far while a source goes on, as far as it and its pipeline tell.
-    pub fn lost_so_far(&self, source: &SourceLosses, pipeline: &Pipeline) -> Losses {
-        Losses {
-            decode_errors: self.decode_errors,
-            ..Losses::new(source, pipeline.pair.unpaired())
-        }
-    }
-}
+pub use totals::Totals;
 
 /// The state of one source's events.
 pub struct Pipeline {
@@ -425,32 +341,6 @@ impl Pipeline {
 
     /// Adds what this source came to.
     pub fn close(&mut self, ending: &Ending, totals: &mut Totals) {
-        let unpaired = self.pair.unpaired();
-        totals.unpaired.add(unpaired);
-        totals.source_losses.add(&ending.losses);
-        totals.left_out.add(&ending.left_out);
-        let traced_ns = ending.ended_ns.saturating_sub(self.clock.began_ns);
-        totals.summary.traced_ns = totals.summary.traced_ns.saturating_add(traced_ns);
-    }
-}
-
-impl Totals {
-    fn count(&mut self, execution: &Execution, labels: &Labels<'_>) {
-        match execution.end {
-            End::Unknown => self.summary.unknown += 1,
-            End::Running => {}
-            End::Exit(_) | End::Exec => {
-                self.summary.executions += 1;
-                self.summary.failed += u64::from(execution.end.failed());
-            }
-        }
-        let group = labels.group(self.key, execution);
-        self.stats.add(&group, execution);
-        if let Some(interval) = &mut self.interval {
-            interval.add(&group, execution);
-        }
-        if let Some((key, stats)) = &mut self.regrouped {
-            stats.add(&labels.group(*key, execution), execution);
-        }
+        totals.close(ending, self.pair.unpaired(), self.clock.began_ns);
     }
 }

@@ -56,7 +56,7 @@ int BPF_PROG(tp_fork_3, struct task_struct *task, struct task_struct *child)
 	return handle_fork(ctx, task, child, 2);
 }
 
-/* In both flavours: rare, and no other probe tells it. */
+/* In both flavours. The kernel moves one process at a time: no copies are needed. */
 SEC("tp_btf/cgroup_attach_task")
 int BPF_PROG(tp_attach, struct cgroup *cgrp, const char *path, struct task_struct *task)
 {

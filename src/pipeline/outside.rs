@@ -1,5 +1,5 @@
 //! Executions from outside the cgroups asked for: they count if a runtime ran them, for a
-//! container inside. What tells that may come after their end, so some are held for a
+//! container inside. What decides that may come after their end, so some are held for a
 //! while.
 
 use std::collections::HashSet;
@@ -17,7 +17,7 @@ use crate::pair::Subject;
 use crate::runtime;
 use crate::source;
 
-/// What may tell an execution's container comes within this time of its start: a file has
+/// What decides on an execution's container comes within this time of its start: a file has
 /// to be read, by a thread that nobody waits for.
 const HOLD_NS: u64 = 1_000_000_000;
 /// Runtimes that have ended and are kept in mind, the newest half of that at least.
@@ -204,7 +204,7 @@ impl Pipeline {
 
     fn verdict_by_runtime(&self, runtime: ProcessId, subject: Subject<'_>, now_ns: u64) -> Verdict {
         if let Some(runtime) = self.pair.subject(runtime) {
-            // It may enter a container yet, which tells better than its id.
+            // It may enter a container yet, which is better evidence than its id.
             let settled = runtime.place.is_some() || self.ran_inside(runtime.image);
             return match settled || now_ns == NEVER_NS {
                 true => self.verdict_by_itself(runtime, now_ns),
@@ -311,7 +311,6 @@ impl Pipeline {
 
 /// The runtime that an image is an invocation of.
 fn runtime_of(image: &Image) -> Option<&'static str> {
-    // Of its re-execution, the first argument alone tells.
     let argv = &image.argv;
     let called = runtime::parse(argv.args(), !argv.whole(), image.comm())?;
     Some(called.runtime)
