@@ -112,7 +112,7 @@ struct xl_exec {
 	 * runtime forked the process; its container's.
 	 */
 	__u64 cgroup_id;
-	__u64 exec_id;	 /* scan: counts the process's execs */
+	__u64 exec_id; /* scan: counts the process's execs */
 	__u32 ppid;
 	__u32 uid;
 	__u32 args_bytes;   /* argv's true length; captured is what follows here */
@@ -223,7 +223,7 @@ enum xl_tracked_flags {
 	XL_T_SCOPE = 2,	      /* --pid or COMMAND, or descends from one */
 	XL_T_FOLLOW = 4,      /* descends from a matched process, with --follow */
 	XL_T_LEADER_CODE = 8, /* leader_code is set */
-	XL_T_RUNTIME = 16, /* may be a runtime, or matches with --anatomy: forks are reported */
+	XL_T_RUNTIME = 16,    /* may be a runtime, or matches with --anatomy: forks are reported */
 	XL_T_LINEAGE = 32,    /* forked by a runtime, or by such a fork; not yet another program */
 	XL_T_SLOT = 64,	      /* the entry is a slot */
 	XL_T_ELSEWHERE = 128, /* its exec, or that of who started it, had XL_F_ELSEWHERE */

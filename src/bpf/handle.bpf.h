@@ -133,8 +133,8 @@ static __always_inline int handle_exec(void *ctx, struct task_struct *task, u32 
 		header->flags |= XL_F_IN_CGROUP;
 	header->start_ns = GET(direct, leader, start_time);
 	header->tgid = tgid;
-	flags = matches ? matched_flags(flags, comm_word(task, direct), where.taken) :
-			  unmatched_flags(flags, started);
+	flags = matches ? matched_flags(flags, comm_word(task, direct), where.taken)
+			: unmatched_flags(flags, started);
 	/* An exec by another thread has ended the old leader, not the process. */
 	flags &= ~XL_T_LEADER_CODE;
 	if (note_exec(scratch, entry, flags, exec_id))
