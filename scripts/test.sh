@@ -80,6 +80,20 @@ native() {
 	skipped=$((skipped + $(sum ignored) + odd))
 }
 
+# What oracle_workers wants in the guests, which have what this machine has.
+give_runtimes() {
+	local name path files=("$tmp/driver")
+	for name in bundle.sh pure-v2.sh; do files+=("tests/runtimes/$name:/scripts/$name"); done
+	for name in runc crun; do
+		path=$(command -v "$name") && files+=("$path:/usr/sbin/$name") && continue
+		echo "skipped: oracle_workers in guests: needs $name" >>"$tmp/names"
+		skipped=$((skipped + 1))
+		EXECLAT_TEST_BINS=$(grep -v /oracle_workers- <<<"$EXECLAT_TEST_BINS" || true)
+		return
+	done
+	export EXECLAT_GUEST_FILES="${EXECLAT_GUEST_FILES:-} ${files[*]}"
+}
+
 # Emulated, all is some twenty times slower: counts are divided. One test at a time,
 # since bpf() calls of one execlat make some kernels skip probes of another. run.sh
 # closes with the same lines as we do.
@@ -95,8 +109,10 @@ guests() {
 		grep -v /oracle_itself- || true)
 	export EXECLAT_TEST_BINS EXECLAT_BIN=$target/debug/execlat EXECLAT_WORKLOAD=$tmp/workload
 	[ "$status" -ne 0 ] || watched gcc -O1 -static -pthread -o "$EXECLAT_WORKLOAD" tests/workload/*.c
+	[ "$status" -ne 0 ] || watched gcc -O1 -static -o "$tmp/driver" tests/runtimes/driver.c
+	give_runtimes
 	export EXECLAT_TEST_ARGS=${EXECLAT_TEST_ARGS:---test-threads=1 --skip in_a_storm}
-	export EXECLAT_MODE_SUITES=${EXECLAT_MODE_SUITES:-oracle_cgroups}
+	export EXECLAT_MODE_SUITES=${EXECLAT_MODE_SUITES:-'oracle_cgroups|oracle_workers'}
 	export EXECLAT_LEFT_OUT="emulated, a start in a storm takes seconds, and now and then misses an end"
 	[ "$status" -ne 0 ] || watched env EXECLAT_TESTS_NO_SKIP=1 \
 		EXECLAT_SCALE="${EXECLAT_SCALE:-20}" tests/kernels/run.sh "$@"

@@ -259,6 +259,13 @@ impl Caller {
     }
 
     pub fn check_rows(&self, observed: &Observed, init: &[Value], others: &[Expected]) {
+        let init = once(init);
+        let observed = Observed {
+            rows: once(&observed.rows),
+            summary: observed.summary.clone(),
+            stderr: observed.stderr.clone(),
+            ..*observed
+        };
         // How often one executes itself depends on where it can copy itself to.
         let row = |due: &Due| {
             let mut row = due.done.expected(&due.label);
@@ -268,14 +275,15 @@ impl Caller {
         };
         let mut expected: Vec<Expected> = self.due.iter().map(row).collect();
         expected.extend(others.iter().cloned());
-        check(&expected, observed);
+        check(&expected, &observed);
         let mut inits = 0;
         for due in &self.due {
             let label = &due.label;
             let row = due.rows(&observed.rows, "pid")[0];
             assert_eq!(row["cgroup"], due.ran_in, "{label}: {row}");
-            let rows = due.rows(init, "ppid");
-            assert_eq!(rows.len(), usize::from(due.enters), "{label}: {init:#?}");
+            let rows = due.rows(&init, "ppid");
+            let due_rows = usize::from(due.enters);
+            assert_eq!(rows.len(), due_rows, "{label}: {}", lines(&rows));
             inits += rows.len();
             let Some(container) = &due.container else {
                 continue;
@@ -285,7 +293,8 @@ impl Caller {
                 assert_eq!(got, container.as_str(), "{label}: {row}");
             }
         }
-        assert_eq!(inits, init.len(), "{init:#?}");
+        let all: Vec<&Value> = init.iter().collect();
+        assert_eq!(inits, init.len(), "{}", lines(&all));
     }
 
     fn said(&self) -> String {
@@ -303,6 +312,20 @@ impl Due {
             .filter(|row| row[field] == self.done.pid && ours.contains(&number(row, "start_ns")))
             .collect()
     }
+}
+
+/// Without those that executed themselves again after a second or so, which makes two
+/// rows of one: on a slow machine a runtime's copy of itself takes that long.
+fn once(rows: &[Value]) -> Vec<Value> {
+    let took_long = |row: &&Value| number(row, "time_ns") > 900_000_000;
+    let again = |row: &&Value| row["end"] == "exec" && took_long(row);
+    rows.iter().filter(|row| !again(row)).cloned().collect()
+}
+
+/// Rows as they were, one a line.
+fn lines(rows: &[&Value]) -> String {
+    let rows: Vec<String> = rows.iter().map(ToString::to_string).collect();
+    rows.join("\n")
 }
 
 /// No program; a runtime has entered the container by the time that it sees this.
