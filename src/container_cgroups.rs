@@ -9,7 +9,7 @@
 use std::hash::RandomState;
 
 use crate::container;
-use crate::event::{Image, Place};
+use crate::event::{Found, Image, Place};
 use crate::names::{Names, Newest};
 use crate::pair::Subject;
 use crate::runtime;
@@ -20,15 +20,6 @@ use crate::state::{self, Format, StatePlace};
 pub const IDS_MAX: usize = 32_768;
 /// Containers with one id that are kept apart, and cgroups that bear it.
 const SAME_ID_MAX: usize = 16;
-
-/// A container's cgroup.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Found {
-    /// Its path in the hierarchy that is shown, if it is known there.
-    pub path: Option<String>,
-    /// It is one of the cgroups asked for when the events were traced, or is below one.
-    pub inside: bool,
-}
 
 /// What is known of the container that an execution is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,11 +36,21 @@ pub enum Answer {
     Unbelieved,
 }
 
+/// Where a runtime's container is.
+#[derive(Debug, Clone)]
+struct Bound {
+    root: String,
+    /// Since when, `CLOCK_MONOTONIC` nanoseconds, as far as is known.
+    since_ns: u64,
+    /// None: the runtime has none of that id.
+    found: Option<Found>,
+}
+
 /// All that has the same id.
 #[derive(Debug, Clone, Default)]
 struct Namesakes {
-    /// By the directory where the runtime keeps its containers; None: it has none of that id.
-    by_root: Vec<(String, Option<Found>)>,
+    /// By the directory where the runtime keeps its containers.
+    by_root: Vec<Bound>,
     /// Cgroups that bear the id, absolute.
     cgroups: Vec<String>,
 }
@@ -62,6 +63,10 @@ pub struct ContainerCgroups {
     /// Directories that were asked for, absolute.
     asked: Vec<String>,
     ids: Newest<String, Namesakes, RandomState, IDS_MAX>,
+    /// Any id is bound to a place.
+    has_bound: bool,
+    /// Paths of containers, whatever they are called: who is there is no voice of the host.
+    taken: Newest<String, (), RandomState, IDS_MAX>,
 }
 
 impl ContainerCgroups {
@@ -71,6 +76,8 @@ impl ContainerCgroups {
             mount: about.cgroup_mount.clone(),
             asked: about.cgroups.clone(),
             ids: Newest::default(),
+            has_bound: false,
+            taken: Newest::default(),
         }
     }
 
@@ -86,7 +93,8 @@ impl ContainerCgroups {
         });
         // One that is below no mount that we know may be anywhere.
         let found = found.filter(|found| found.path.is_some() || found.inside);
-        self.bind(state.root, state.id, found);
+        self.take(found.as_ref(), "/");
+        self.bind(state.root, state.id, found, state.read_ns);
     }
 
     /// Takes a cgroup by its path in the hierarchy that is shown.
@@ -113,23 +121,66 @@ impl ContainerCgroups {
     }
 
     /// Takes where the kernel saw a runtime put a process.
-    pub fn add_place(&mut self, image: &Image, place: Place, names: &Names) {
-        if !is_believed(image, names) {
+    pub fn add_place(&mut self, image: &Image, place: Place, at_ns: u64, names: &Names) {
+        if !self.is_believed(image, names) {
             return;
         }
-        if let Some(Called { root, id, .. }) = called(image) {
-            self.bind(root, id, Some(found(place, names)));
+        if let Some(Called {
+            root: Some(root),
+            id,
+            ..
+        }) = called(image)
+        {
+            let found = found(place, names);
+            let caller = names.cgroup(image.cgroup_id).map(|c| c.path.as_str());
+            self.take(Some(&found), caller.unwrap_or("/"));
+            self.bind(root, id, Some(found), at_ns);
         }
     }
 
-    fn bind(&mut self, root: String, id: String, found: Option<Found>) {
+    /// Notes that a container is there, unless its caller is as well.
+    fn take(&mut self, found: Option<&Found>, caller: &str) {
+        let path = found.and_then(|found| found.path.as_deref());
+        if let Some(path) = path.filter(|path| below(caller, path).is_none()) {
+            self.taken.insert(path.to_owned(), ());
+        }
+    }
+
+    fn bind(&mut self, root: String, id: String, found: Option<Found>, since_ns: u64) {
+        self.has_bound |= found.is_some();
         self.change(&id, |same| {
-            match same.by_root.iter_mut().find(|(known, _)| *known == root) {
-                // A file that is gone says nothing against what was seen.
-                Some((_, known)) => *known = found.or(known.take()),
-                None => same.by_root.push((root, found)),
+            let known = same.by_root.iter_mut().find(|bound| bound.root == root);
+            match known {
+                // A file that is gone says nothing against what was seen, nor does one that
+                // was read before.
+                Some(known) if found.is_some() && known.since_ns <= since_ns => {
+                    (known.found, known.since_ns) = (found, since_ns);
+                }
+                Some(_) => {}
+                None => same.by_root.push(Bound {
+                    root,
+                    since_ns,
+                    found,
+                }),
             }
         });
+    }
+
+    /// Where the container is that a runtime is given the id of, by what is known of ids
+    /// now; None where nothing is, or what was seen of the runtime is better.
+    pub fn now(&self, subject: Subject<'_>, names: &Names) -> Option<Found> {
+        if !self.has_bound || subject.place.is_some() {
+            return None;
+        }
+        let Called { root, id, .. } = called(subject.image)?;
+        let same = self.ids.get(&id)?;
+        let bound = same
+            .by_root
+            .iter()
+            .find(|bound| Some(&bound.root) == root.as_ref())?;
+        let found = bound.found.as_ref()?;
+        self.is_believed(subject.image, names)
+            .then(|| found.clone())
     }
 
     fn change(&mut self, id: &str, change: impl FnOnce(&mut Namesakes)) {
@@ -152,6 +203,9 @@ impl ContainerCgroups {
         {
             return Answer::Found(found(place, names));
         }
+        if let Some(found) = subject.container {
+            return Answer::Found(found.clone());
+        }
         let Some(Called { root, id, is_kept }) = called(image) else {
             return Answer::NoContainer;
         };
@@ -163,17 +217,34 @@ impl ContainerCgroups {
         if image.uid == 0 && names.cgroup(image.cgroup_id).is_none() {
             return not_yet;
         }
-        if !is_believed(image, names) {
+        if !self.is_believed(image, names) {
             return Answer::Unbelieved;
         }
         let Some(same) = self.ids.get(&id) else {
             return not_yet;
         };
-        match same.by_root.iter().find(|(known, _)| *known == root) {
-            Some((_, Some(found))) => Answer::Found(found.clone()),
-            None if waits && is_kept => Answer::NotYet,
-            Some((_, None)) | None => self.bearer(same).map_or(not_yet, Answer::Found),
+        let known = same.by_root.iter();
+        let known = known
+            .clone()
+            .find(|bound| Some(&bound.root) == root.as_ref());
+        match known.map(|bound| &bound.found) {
+            Some(Some(found)) => Answer::Found(found.clone()),
+            None if waits && is_kept && root.is_some() => Answer::NotYet,
+            Some(None) | None => self.bearer(same).map_or(not_yet, Answer::Found),
         }
+    }
+
+    /// Of root, outside of any container: of those that engines' names tell, and of those
+    /// that runtimes were seen to make.
+    fn is_believed(&self, image: &Image, names: &Names) -> bool {
+        let cgroup = names.cgroup(image.cgroup_id);
+        let is_hosts = cgroup.is_some_and(|cgroup| cgroup.is_hosts());
+        let in_one = |path: &str| {
+            let ends = path.match_indices('/').map(|(at, _)| at).skip(1);
+            let mut above = ends.chain([path.len()]).map(|end| &path[..end]);
+            above.any(|above| self.taken.get(above).is_some())
+        };
+        image.uid == 0 && is_hosts && !cgroup.is_some_and(|cgroup| in_one(&cgroup.path))
     }
 
     /// The cgroup that bears an id and is not that of another runtime's container. Several
@@ -181,7 +252,7 @@ impl ContainerCgroups {
     fn bearer(&self, same: &Namesakes) -> Option<Found> {
         let owned = |directory: &str| {
             let path = self.shown(directory);
-            let mut owners = same.by_root.iter().filter_map(|(_, found)| found.as_ref());
+            let mut owners = same.by_root.iter().filter_map(|bound| bound.found.as_ref());
             owners.any(|found| path.is_some() && found.path.as_deref() == path)
         };
         let free = same.cgroups.iter().filter(|directory| !owned(directory));
@@ -228,8 +299,8 @@ fn found(place: Place, names: &Names) -> Found {
 
 /// What a command line says of the container.
 struct Called {
-    /// Where its runtime keeps it.
-    root: String,
+    /// Where its runtime keeps it; None where the command line alone does not say.
+    root: Option<String>,
     id: String,
     /// There may be a file that says where it is.
     is_kept: bool,
@@ -239,17 +310,11 @@ fn called(image: &Image) -> Option<Called> {
     let argv = &image.argv;
     let called = runtime::parse(argv.args(), !argv.whole(), image.comm())?;
     let id = str::from_utf8(called.container?).ok()?;
-    let root = state::root_of(called.runtime, called.root)?;
     Some(Called {
-        root,
+        root: state::root_of(called.runtime, called.root),
         id: id.to_owned(),
         is_kept: Format::is_kept_by(called.runtime) || called.bundle.is_some(),
     })
-}
-
-fn is_believed(image: &Image, names: &Names) -> bool {
-    let cgroup = names.cgroup(image.cgroup_id);
-    image.uid == 0 && cgroup.is_some_and(|cgroup| cgroup.is_hosts())
 }
 
 #[cfg(test)]

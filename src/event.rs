@@ -190,7 +190,8 @@ pub enum EventKind {
         /// Where it was cloned into, if that is another cgroup than its parent's.
         place: Option<Place>,
     },
-    /// It was moved to another cgroup. Has no place in the process's sequence.
+    /// It was moved to another cgroup; of pid 0, which moves nowhere: a cgroup was removed.
+    /// Has no place in the process's sequence.
     Attach {
         /// Who moved it.
         by: ProcessId,
@@ -344,6 +345,18 @@ pub struct Execution {
     pub place: Option<Place>,
     /// The runtime whose work this is a part of, as its `init` is.
     pub part_of: Option<ProcessId>,
+    /// Of a runtime: where the container with the id that it was given was known to be when
+    /// it ended. Another may have that id soon after.
+    pub container: Option<Box<Found>>,
+}
+
+/// A container's cgroup.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Found {
+    /// Its path in the hierarchy that is shown, if it is known there.
+    pub path: Option<String>,
+    /// It is one of the cgroups asked for when the events were traced, or is below one.
+    pub inside: bool,
 }
 
 impl Execution {

@@ -184,6 +184,7 @@ mod tests {
             maxrss_pages: None,
             place: None,
             part_of: None,
+            container: None,
         }
     }
 

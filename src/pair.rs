@@ -272,6 +272,7 @@ impl Open {
             maxrss_pages,
             place: self.place,
             part_of: self.part_of,
+            container: None,
             image: self.image,
         }
     }
@@ -289,6 +290,7 @@ impl Open {
             maxrss_pages: None,
             place: self.place,
             part_of: self.part_of,
+            container: None,
         }
     }
 }

@@ -96,9 +96,6 @@ impl Pipeline {
         for named in batch.names.drain(..) {
             self.names.add_container(named.id, &named.name);
         }
-        for state in batch.places.states.drain(..) {
-            self.outside.containers.add_state(state);
-        }
         for directory in batch.places.cgroups.drain(..) {
             self.outside.containers.add_directory(&directory);
         }
@@ -123,11 +120,20 @@ impl Pipeline {
             {
                 anatomy.push(event.clone());
             }
+            let (at_ns, before) = (event.ts_ns, self.ended.len());
             self.pair.push(event, &mut self.ended);
-        }
-        for (image, place) in self.pair.take_placed() {
+            // One after the other: what an id means may change from one to the next.
             let containers = &mut self.outside.containers;
-            containers.add_place(&image, place, &self.names);
+            for (image, place) in self.pair.take_placed() {
+                containers.add_place(&image, place, at_ns, &self.names);
+            }
+            for execution in &mut self.ended[before..] {
+                let found = containers.now((&*execution).into(), &self.names);
+                execution.container = found.map(Box::new);
+            }
+        }
+        for state in batch.places.states.drain(..) {
+            self.outside.containers.add_state(state);
         }
         self.pair.advance(batch.horizon_ns, &mut self.ended);
         if let Some(look) = batch.alive.take() {

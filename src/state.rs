@@ -26,6 +26,9 @@ pub struct StatePlace {
     /// Directories of its cgroups, one for each hierarchy; absolute, without `..`. They may
     /// be gone. None where the runtime keeps nothing of that id.
     pub cgroups: Vec<String>,
+    /// When it was read, `CLOCK_MONOTONIC` nanoseconds.
+    #[serde(default)]
+    pub read_ns: u64,
 }
 
 /// Roots that runtimes have by default when root calls them. Podman and CRI-O leave it

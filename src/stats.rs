@@ -193,6 +193,7 @@ mod tests {
             maxrss_pages: None,
             place: None,
             part_of: None,
+            container: None,
         }
     }
 

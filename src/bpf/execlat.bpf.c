@@ -63,6 +63,13 @@ int BPF_PROG(tp_attach, struct cgroup *cgrp, const char *path, struct task_struc
 	return handle_attach(ctx, cgrp, task);
 }
 
+/* Of its container a runtime removes the cgroup, too. */
+SEC("tp_btf/cgroup_rmdir")
+int BPF_PROG(tp_rmdir, struct cgroup *cgrp)
+{
+	return handle_rmdir(ctx, cgrp);
+}
+
 /* The second argument; not declared, as older kernels do not pass it. */
 #define GROUP_DEAD(ctx) (!kernel_has_group_dead() || (u8)(ctx)[1])
 

@@ -48,7 +48,7 @@ enum xl_kind {
 	XL_RUNNING = 3, /* xl_exec of a process that ran before, then its argv */
 	XL_CGROUP = 4,	/* xl_cgroup, then names, leaf first, each with its NUL */
 	XL_FORK = 5,	/* xl_fork, of the child; of what a runtime forks alone */
-	XL_ATTACH = 6,	/* xl_attach, of who is moved to another cgroup */
+	XL_ATTACH = 6,	/* xl_attach, of who is moved to another cgroup, or of nobody */
 };
 
 enum xl_flags {
@@ -140,7 +140,7 @@ struct xl_fork {
 /*
  * A process is moved to a cgroup, by a tracked one, or is itself a runtime's child: with
  * the cgroupfs driver runtimes move their children, with systemd's pid 1 does. In no
- * process's sequence: seq is 0.
+ * process's sequence: seq is 0. Of tgid 0: a tracked one has removed the cgroup.
  */
 struct xl_attach {
 	struct xl_header header;

@@ -198,6 +198,23 @@ static __always_inline int handle_fork(void *ctx, struct task_struct *task,
 	return 0;
 }
 
+/* The current task has removed a cgroup. */
+static __always_inline int handle_rmdir(void *ctx, struct cgroup *cgrp)
+{
+	u32 by_tgid = bpf_get_current_pid_tgid() >> 32;
+	struct task_struct *current = (void *)bpf_get_current_task();
+	struct xl_attach record = { .by_tgid = by_tgid };
+	struct xl_tracked *by;
+
+	if (!may_be_tracked(by_tgid))
+		return 0;
+	record.by_start_ns = BPF_CORE_READ(current, group_leader, start_time);
+	by = find_tracked(by_tgid, record.by_start_ns);
+	if (by && by->flags & (XL_T_RUNTIME | XL_T_LINEAGE))
+		report_attach(ctx, cgrp, &record);
+	return 0;
+}
+
 /* The current task moves `task`, and all threads of it, to a cgroup. */
 static __always_inline int handle_attach(void *ctx, struct cgroup *cgrp, struct task_struct *task)
 {

@@ -7,6 +7,7 @@ const GDN: u64 = 11;
 const IN_CONTAINER: u64 = 12;
 const CUT_OFF: u64 = 13;
 const HANDLE: u64 = 14;
+const ELSEWHERE: u64 = 15;
 
 fn names() -> Names {
     let mut names = Names::default();
@@ -15,6 +16,7 @@ fn names() -> Names {
         (IN_CONTAINER, "/garden/other", false),
         (CUT_OFF, "/…/d/d", true),
         (HANDLE, "/garden/web", false),
+        (ELSEWHERE, "/elsewhere/web", false),
     ] {
         let path = path.to_owned();
         names.add_cgroup(CgroupName {
@@ -63,6 +65,7 @@ fn runs(line: &str) -> Execution {
         maxrss_pages: None,
         place: None,
         part_of: None,
+        container: None,
     }
 }
 
@@ -71,6 +74,7 @@ fn state(root: &str, id: &str, directories: &[&str]) -> StatePlace {
         root: root.into(),
         id: id.into(),
         cgroups: directories.iter().map(|&d| d.to_owned()).collect(),
+        read_ns: 20,
     }
 }
 
@@ -174,16 +178,16 @@ fn what_was_seen_last_counts() {
     let mut known = asked_for_garden();
     let create = runs("runc create --bundle /b web");
     let place = |cgroup_id, inside| Place { cgroup_id, inside };
-    known.add_place(&create.image, place(HANDLE, true), &names());
+    known.add_place(&create.image, place(HANDLE, true), 10, &names());
     known.add_state(state("/run/runc", "web", &[]));
     let asked = |known: &ContainerCgroups| of(known, &runs("runc state web"));
     assert_eq!(asked(&known), at("/garden/web", true));
-    known.add_place(&create.image, place(GDN, false), &names());
-    assert_eq!(asked(&known), at("/system.slice/gdn.service", false));
+    known.add_place(&create.image, place(ELSEWHERE, false), 30, &names());
+    assert_eq!(asked(&known), at("/elsewhere/web", false));
     let mut liar = runs("runc create --bundle /b web");
     liar.image.uid = 1000;
-    known.add_place(&liar.image, place(HANDLE, true), &names());
-    assert_eq!(asked(&known), at("/system.slice/gdn.service", false));
+    known.add_place(&liar.image, place(HANDLE, true), 40, &names());
+    assert_eq!(asked(&known), at("/elsewhere/web", false));
 }
 
 #[test]
@@ -212,4 +216,54 @@ fn ids_and_namesakes_are_bounded() {
         (same.by_root.len(), same.cgroups.len()),
         (SAME_ID_MAX, SAME_ID_MAX)
     );
+}
+
+/// The file was read before the container was made anew, and is here after that.
+#[test]
+fn what_is_older_does_not_count() {
+    let mut known = asked_for_garden();
+    let create = runs("runc create --bundle /b web");
+    let place = Place {
+        cgroup_id: ELSEWHERE,
+        inside: false,
+    };
+    known.add_place(&create.image, place, 30, &names());
+    known.add_state(state("/run/runc", "web", &["/cg/memory/garden/web"]));
+    assert_eq!(
+        of(&known, &runs("runc state web")),
+        at("/elsewhere/web", false)
+    );
+    // What was known at an end stays.
+    let mut ended = runs("runc state web");
+    ended.container = known.now((&ended).into(), &names()).map(Box::new);
+    let place = Place {
+        cgroup_id: HANDLE,
+        inside: true,
+    };
+    known.add_place(&create.image, place, 40, &names());
+    assert_eq!(of(&known, &ended), at("/elsewhere/web", false));
+    assert_eq!(of(&known, &runs("runc state web")), at("/garden/web", true));
+}
+
+/// Whatever its cgroup is called, who is in a container does not speak for the host.
+#[test]
+fn a_container_by_any_name_is_one() {
+    let mut known = asked_for_garden();
+    known.add_state(state("/run/runc", "web", &["/cg/memory/garden/web"]));
+    known.add_state(state(
+        "/run/runc",
+        "evil",
+        &["/cg/memory/system.slice/gdn.service"],
+    ));
+    assert_eq!(of(&known, &runs("runc state web")), None);
+}
+
+/// The directory of the runtime's state depends on where the caller was.
+#[test]
+fn a_relative_root_leaves_the_cgroup_that_bears_the_id() {
+    let mut known = asked_for_garden();
+    let asked = |known: &ContainerCgroups| of(known, &runs("runc --root run state web"));
+    assert_eq!(asked(&known), None);
+    known.add_directory("/cg/memory/garden/web");
+    assert_eq!(asked(&known), at("/garden/web", true));
 }

@@ -1,7 +1,7 @@
 //! Looks at what has not ended yet, which change nothing.
 
 use super::{Open, Pair};
-use crate::event::{End, Execution, Image, Place, ProcessId};
+use crate::event::{End, Execution, Found, Image, Place, ProcessId};
 
 /// An execution, over or not, as far as it matters to what it is about.
 #[derive(Debug, Clone, Copy)]
@@ -12,8 +12,10 @@ pub struct Subject<'a> {
     pub image: &'a Image,
     /// Its start, `CLOCK_MONOTONIC` nanoseconds.
     pub start_ns: u64,
-    /// It has not ended.
-    pub running: bool,
+    /// Its end, the same; None where it has not ended.
+    pub ended_ns: Option<u64>,
+    /// See [`Execution::container`].
+    pub container: Option<&'a Found>,
     /// See [`Execution::place`].
     pub place: Option<Place>,
     /// See [`Execution::part_of`].
@@ -26,7 +28,8 @@ impl<'a> From<&'a Execution> for Subject<'a> {
             process: execution.process,
             image: &execution.image,
             start_ns: execution.start_ns,
-            running: execution.end == End::Running,
+            ended_ns: (execution.end != End::Running).then_some(execution.end_ns),
+            container: execution.container.as_deref(),
             place: execution.place,
             part_of: execution.part_of,
         }
@@ -66,7 +69,8 @@ impl Pair {
             process,
             image: &open.image,
             start_ns: open.start_ns,
-            running: true,
+            ended_ns: None,
+            container: None,
             place: open.place,
             part_of: open.part_of,
         })

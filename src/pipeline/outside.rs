@@ -22,8 +22,8 @@ use crate::source;
 const HOLD_NS: u64 = 1_000_000_000;
 /// Runtimes that have ended and are kept in mind, the newest half of that at least.
 const ENDED_MAX: usize = 8192;
-/// Executions that are held at once; one more is decided by what is known.
-const HELD_MAX: usize = 65_536;
+/// What held executions may take in memory; one more is decided by what is known.
+const HELD_MAX_BYTES: usize = 16 << 20;
 /// When nothing more can come.
 const NEVER_NS: u64 = u64::MAX;
 
@@ -87,16 +87,19 @@ impl Pipeline {
             self.note_runtimes(&ended, now_ns);
         }
         if self.selection.is_some() || ended.iter().any(|e| e.image.elsewhere) {
-            let (mut waits, mut held) = (Vec::new(), 0);
+            let (mut waits, mut held_bytes) = (Vec::new(), 0);
             let others = ended.extract_if(.., |execution| {
                 let subject = Subject::from(&*execution);
                 let mut verdict = self.verdict(subject, now_ns);
-                if verdict == Verdict::Wait && held == HELD_MAX {
-                    verdict = self.verdict(subject, NEVER_NS);
+                let image = &execution.image;
+                let bytes = size_of_val(execution) + size_of_val(&**image) + image.argv.bytes.len();
+                match verdict == Verdict::Wait && held_bytes + bytes > HELD_MAX_BYTES {
+                    true => verdict = self.verdict(subject, NEVER_NS),
+                    false if verdict == Verdict::Wait => held_bytes += bytes,
+                    false => {}
                 }
                 if verdict != Verdict::In {
                     waits.push(verdict == Verdict::Wait);
-                    held += usize::from(verdict == Verdict::Wait);
                 }
                 verdict != Verdict::In
             });
@@ -204,8 +207,13 @@ impl Pipeline {
 
     fn verdict_by_runtime(&self, runtime: ProcessId, subject: Subject<'_>, now_ns: u64) -> Verdict {
         if let Some(runtime) = self.pair.subject(runtime) {
-            // It may enter a container yet, which is better evidence than its id.
-            let settled = runtime.place.is_some() || self.ran_inside(runtime.image);
+            // It may enter a container yet, which is better evidence than its id; but not
+            // long after what it started is over.
+            let over = subject
+                .ended_ns
+                .is_some_and(|ns| ns.saturating_add(HOLD_NS) <= now_ns);
+            let settled = over || runtime.place.is_some() || self.ran_inside(runtime.image);
+            let now_ns = if over { NEVER_NS } else { now_ns };
             return match settled || now_ns == NEVER_NS {
                 true => self.verdict_by_itself(runtime, now_ns),
                 false => Verdict::Wait,
@@ -239,7 +247,7 @@ impl Pipeline {
             Answer::NotYet => Verdict::Wait,
             Answer::NoContainer | Answer::Unknown | Answer::Unbelieved => {
                 // It may put a process somewhere yet.
-                match subject.running && now_ns != NEVER_NS {
+                match subject.ended_ns.is_none() && now_ns != NEVER_NS {
                     true => Verdict::Wait,
                     false => Verdict::Out,
                 }

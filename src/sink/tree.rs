@@ -113,6 +113,7 @@ mod tests {
             maxrss_pages: None,
             place: None,
             part_of: None,
+            container: None,
         }
     }
 

@@ -96,6 +96,7 @@ pub fn set_autoload(
         }
     }
     progs.tp_attach.set_autoload(filter.runtimes);
+    progs.tp_rmdir.set_autoload(filter.runtimes);
     progs.tp_signal.set_autoload(!kprobe);
     progs.tp_free.set_autoload(!kprobe);
     for program in [
@@ -141,6 +142,7 @@ pub fn attach(
     let mut attached = Attached::default();
     if filter.runtimes {
         attached.add(progs.tp_attach.attach(), "tracepoint cgroup_attach_task")?;
+        attached.add(progs.tp_rmdir.attach(), "tracepoint cgroup_rmdir")?;
     }
     if needs_forks(filter) {
         let programs = [&progs.tp_fork, &progs.tp_fork_2, &progs.tp_fork_3];

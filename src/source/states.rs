@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, openat, openat2};
 
+use rustix::time::{ClockId, clock_gettime};
+
 use super::targets;
 use crate::engine;
 use crate::state::{self, Format, StatePlace};
@@ -201,7 +203,13 @@ impl States {
                     self.known.remove(&key);
                     let (root, id) = key;
                     let cgroups = Vec::new();
-                    out.push(StatePlace { root, id, cgroups });
+                    let read_ns = now_ns();
+                    out.push(StatePlace {
+                        root,
+                        id,
+                        cgroups,
+                        read_ns,
+                    });
                 }
             }
         }
@@ -276,20 +284,33 @@ impl Reader {
     /// Where a container is. With one of that id in two directories nobody knows which
     /// is meant.
     fn read(&self, root: &str, id: &str) -> Option<StatePlace> {
+        // Before the file is: what is seen to happen meanwhile is newer.
+        let read_ns = now_ns();
         let paths = state::directories(root);
         let mut found = paths.filter_map(|path| self.cgroups(path, id));
         let cgroups = found.next()?;
         let (root, id) = (root.to_owned(), id.to_owned());
         let only = found.next().is_none();
-        only.then_some(StatePlace { root, id, cgroups })
+        only.then_some(StatePlace {
+            root,
+            id,
+            cgroups,
+            read_ns,
+        })
     }
 
     /// Where a container would be that is made of this bundle.
     fn to_be_made(&self, root: &str, id: &str, bundle: &str) -> Option<StatePlace> {
+        let read_ns = now_ns();
         let config = contents(&self.directory(bundle)?, "config.json")?;
         let cgroups = state::of_bundle(&config, &self.mounts)?;
         let (root, id) = (root.to_owned(), id.to_owned());
-        Some(StatePlace { root, id, cgroups })
+        Some(StatePlace {
+            root,
+            id,
+            cgroups,
+            read_ns,
+        })
     }
 
     fn cgroups(&self, path: &str, id: &str) -> Option<Vec<String>> {
@@ -321,6 +342,11 @@ impl Reader {
         let start = self.host_root.try_clone().ok()?;
         names.try_fold(start, |above, name| Some(roots_own(&above, name)?.0))
     }
+}
+
+fn now_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    (now.tv_sec * 1_000_000_000 + now.tv_nsec) as u64
 }
 
 /// What has a name in a directory, if it is root's alone. It is not opened: to open a

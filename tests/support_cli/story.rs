@@ -249,7 +249,13 @@ impl Story {
         let [root, id, directory] = [root, id, directory].map(str::to_owned);
         let cgroups = vec![directory];
         let states = &mut self.batch.places.states;
-        states.push(StatePlace { root, id, cgroups });
+        let read_ns = self.now_ns;
+        states.push(StatePlace {
+            root,
+            id,
+            cgroups,
+            read_ns,
+        });
         self
     }
 

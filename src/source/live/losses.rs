@@ -92,6 +92,7 @@ impl Live {
         });
         let once = [
             ("attach", &progs.tp_attach),
+            ("rmdir", &progs.tp_rmdir),
             ("signal", &progs.tp_signal),
             ("free", &progs.tp_free),
             ("execve", &progs.kp_execve),

@@ -66,6 +66,7 @@ fn place(root: &str, id: &str) -> StatePlace {
         root: root.to_owned(),
         id: id.to_owned(),
         cgroups: vec![format!("/sys/fs/cgroup/garden/{id}")],
+        read_ns: 0,
     }
 }
 
@@ -74,6 +75,12 @@ fn answers(states: &mut States) -> Vec<StatePlace> {
     let began = Instant::now();
     states.settle(LIMIT, &mut answers);
     assert!(began.elapsed() < LIMIT, "the thread is stuck");
+    // When they were read differs from run to run.
+    let now = now_ns();
+    for answer in &mut answers {
+        assert!(answer.read_ns <= now);
+        answer.read_ns = 0;
+    }
     answers
 }
 
@@ -346,6 +353,7 @@ fn what_was_not_found_may_be_asked_again() {
             root: "/run/runc".into(),
             id: "c1".into(),
             cgroups: Vec::new(),
+            read_ns: 0,
         };
         assert_eq!(answers(&mut states), [none]);
     }
