@@ -16,6 +16,8 @@ use crate::runtime;
 use crate::source::About;
 use crate::state::{self, Format, StatePlace};
 
+/// A runtime's file has been asked for again after this time.
+pub const ASKED_AGAIN_NS: u64 = 1_000_000_000;
 /// Ids that are known at most, the newest half of that at least.
 pub const IDS_MAX: usize = 32_768;
 /// Containers with one id that are kept apart, and cgroups that bear it.
@@ -36,14 +38,25 @@ pub enum Answer {
     Unbelieved,
 }
 
-/// Where a runtime's container is.
+/// Where a runtime's container is. Times are `CLOCK_MONOTONIC` nanoseconds.
 #[derive(Debug, Clone)]
 struct Bound {
     root: String,
-    /// Since when, `CLOCK_MONOTONIC` nanoseconds, as far as is known.
-    since_ns: u64,
-    /// None: the runtime has none of that id.
+    /// None: the runtime has none of that id, as far as can be read.
     found: Option<Found>,
+    /// Since when that is known.
+    since_ns: u64,
+    /// When the kernel last saw the runtime put one of this id somewhere.
+    seen_ns: u64,
+    /// When anything was last heard of it.
+    heard_ns: u64,
+}
+
+/// Where something is heard from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Kernel,
+    File,
 }
 
 /// All that has the same id.
@@ -53,6 +66,13 @@ struct Namesakes {
     by_root: Vec<Bound>,
     /// Cgroups that bear the id, absolute.
     cgroups: Vec<String>,
+}
+
+impl Namesakes {
+    fn of(&self, root: Option<&str>) -> Option<&Bound> {
+        let mut bound = self.by_root.iter();
+        bound.find(|bound| Some(bound.root.as_str()) == root)
+    }
 }
 
 /// What is known of containers' cgroups.
@@ -94,7 +114,7 @@ impl ContainerCgroups {
         // One that is below no mount that we know may be anywhere.
         let found = found.filter(|found| found.path.is_some() || found.inside);
         self.take(found.as_ref(), "/");
-        self.bind(state.root, state.id, found, state.read_ns);
+        self.bind(state.root, state.id, found, state.read_ns, By::File);
     }
 
     /// Takes a cgroup by its path in the hierarchy that is shown.
@@ -134,7 +154,7 @@ impl ContainerCgroups {
             let found = found(place, names);
             let caller = names.cgroup(image.cgroup_id).map(|c| c.path.as_str());
             self.take(Some(&found), caller.unwrap_or("/"));
-            self.bind(root, id, Some(found), at_ns);
+            self.bind(root, id, Some(found), at_ns, By::Kernel);
         }
     }
 
@@ -146,22 +166,29 @@ impl ContainerCgroups {
         }
     }
 
-    fn bind(&mut self, root: String, id: String, found: Option<Found>, since_ns: u64) {
+    fn bind(&mut self, root: String, id: String, found: Option<Found>, at_ns: u64, by: By) {
         self.has_bound |= found.is_some();
         self.change(&id, |same| {
-            let known = same.by_root.iter_mut().find(|bound| bound.root == root);
-            match known {
-                // A file that is gone says nothing against what was seen, nor does one that
-                // was read before.
-                Some(known) if found.is_some() && known.since_ns <= since_ns => {
-                    (known.found, known.since_ns) = (found, since_ns);
-                }
-                Some(_) => {}
-                None => same.by_root.push(Bound {
+            let at = same.by_root.iter().position(|bound| bound.root == root);
+            let at = at.unwrap_or_else(|| {
+                same.by_root.push(Bound {
                     root,
-                    since_ns,
-                    found,
-                }),
+                    found: None,
+                    since_ns: 0,
+                    seen_ns: 0,
+                    heard_ns: 0,
+                });
+                same.by_root.len() - 1
+            });
+            let bound = &mut same.by_root[at];
+            bound.heard_ns = bound.heard_ns.max(at_ns);
+            if by == By::Kernel {
+                bound.seen_ns = bound.seen_ns.max(at_ns);
+            }
+            // A file that is gone says nothing against what was seen, nor does one that was
+            // read before.
+            if found.is_some() && bound.since_ns <= at_ns {
+                (bound.found, bound.since_ns) = (found, at_ns);
             }
         });
     }
@@ -174,11 +201,7 @@ impl ContainerCgroups {
         }
         let Called { root, id, .. } = called(subject.image)?;
         let same = self.ids.get(&id)?;
-        let bound = same
-            .by_root
-            .iter()
-            .find(|bound| Some(&bound.root) == root.as_ref())?;
-        let found = bound.found.as_ref()?;
+        let found = same.of(root.as_deref())?.found.as_ref()?;
         self.is_believed(subject.image, names)
             .then(|| found.clone())
     }
@@ -203,9 +226,6 @@ impl ContainerCgroups {
         {
             return Answer::Found(found(place, names));
         }
-        if let Some(found) = subject.container {
-            return Answer::Found(found.clone());
-        }
         let Some(Called { root, id, is_kept }) = called(image) else {
             return Answer::NoContainer;
         };
@@ -223,14 +243,27 @@ impl ContainerCgroups {
         let Some(same) = self.ids.get(&id) else {
             return not_yet;
         };
-        let known = same.by_root.iter();
-        let known = known
-            .clone()
-            .find(|bound| Some(&bound.root) == root.as_ref());
-        match known.map(|bound| &bound.found) {
-            Some(Some(found)) => Answer::Found(found.clone()),
-            None if waits && is_kept && root.is_some() => Answer::NotYet,
-            Some(None) | None => self.bearer(same).map_or(not_yet, Answer::Found),
+        let Some(bound) = same.of(root.as_deref()) else {
+            return match waits && is_kept && root.is_some() {
+                true => Answer::NotYet,
+                false => self.bearer(same).map_or(not_yet, Answer::Found),
+            };
+        };
+        let made_anew = subject
+            .ended_ns
+            .is_some_and(|ended_ns| bound.seen_ns > ended_ns);
+        match (subject.container, &bound.found) {
+            // Another one has that id by now.
+            (Some(found), _) if made_anew => Answer::Found(found.clone()),
+            // It was asked for when this began.
+            _ if waits
+                && is_kept
+                && bound.heard_ns.saturating_add(ASKED_AGAIN_NS) < subject.start_ns =>
+            {
+                Answer::NotYet
+            }
+            (_, Some(found)) => Answer::Found(found.clone()),
+            (_, None) => self.bearer(same).map_or(not_yet, Answer::Found),
         }
     }
 

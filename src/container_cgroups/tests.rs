@@ -235,6 +235,7 @@ fn what_is_older_does_not_count() {
     );
     // What was known at an end stays.
     let mut ended = runs("runc state web");
+    (ended.end, ended.end_ns) = (End::Exit(crate::event::WaitStatus(0)), 35);
     ended.container = known.now((&ended).into(), &names()).map(Box::new);
     let place = Place {
         cgroup_id: HANDLE,
@@ -266,4 +267,24 @@ fn a_relative_root_leaves_the_cgroup_that_bears_the_id() {
     assert_eq!(asked(&known), None);
     known.add_directory("/cg/memory/garden/web");
     assert_eq!(asked(&known), at("/garden/web", true));
+}
+
+/// A file that was read since its start says more than what was known before: who made the
+/// container anew was not seen.
+#[test]
+fn a_file_that_is_read_anew_is_waited_for() {
+    let mut known = asked_for_garden();
+    known.add_state(state("/run/runc", "web", &["/cg/memory/garden/web"]));
+    let mut late = runs("runc state web");
+    late.start_ns = 20 + ASKED_AGAIN_NS + 1;
+    late.end_ns = late.start_ns + 5;
+    late.end = End::Exit(crate::event::WaitStatus(0));
+    late.container = known.now((&late).into(), &names()).map(Box::new);
+    let asked = |known: &ContainerCgroups, waits| known.of((&late).into(), &names(), waits);
+    assert_eq!(asked(&known, true), Answer::NotYet);
+    assert!(matches!(asked(&known, false), Answer::Found(found) if found.inside));
+    let mut anew = state("/run/runc", "web", &["/cg/memory/elsewhere/web"]);
+    anew.read_ns = late.end_ns + 7;
+    known.add_state(anew);
+    assert!(matches!(asked(&known, true), Answer::Found(found) if !found.inside));
 }

@@ -21,6 +21,7 @@ use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, openat, openat2
 use rustix::time::{ClockId, clock_gettime};
 
 use super::targets;
+use crate::container_cgroups::ASKED_AGAIN_NS;
 use crate::engine;
 use crate::state::{self, Format, StatePlace};
 
@@ -35,8 +36,8 @@ const ROOTS_MAX: usize = 1024;
 const LISTED_MAX: usize = 4096;
 /// runc's state is 4 to 60 KB.
 const FILE_MAX_BYTES: u64 = 1 << 20;
-/// For so long nobody removes a container and makes another with its id.
-const FOUND_LASTS: Duration = Duration::from_secs(1);
+/// What was found is not read again for so long: a little less than what is waited for.
+const FOUND_LASTS: Duration = Duration::from_nanos(ASKED_AGAIN_NS - 100_000_000);
 
 /// A container: its root and its id.
 type Key = (String, String);
