@@ -55,7 +55,7 @@ test-guests: ## run the suite in QEMU alone, as make test does
 	@scripts/test.sh --guests
 
 test-kernels: ## run the suite on every kernel that can be had, in QEMU
-	@scripts/deps.sh build kernels
+	@scripts/deps.sh test kernels
 	@scripts/test.sh --guests --all
 endif
 
