@@ -107,14 +107,15 @@ static __always_inline int handle_exec(void *ctx, struct task_struct *task, u32 
 	struct exec_scratch *scratch;
 	struct xl_header *header;
 	bool matches, started;
-	struct where where;
+	u32 verdict;
 
 	/* The table knows for certain, but only of what is tracked. */
 	if (which && entry && entry->exec_id == exec_id)
 		return 0;
 	if (targ_copies > 1 && is_seen(tgid, GET(direct, leader, start_time), exec_id, which))
 		return 0;
-	matches = exec_matches(task, flags, which, &where, direct);
+	verdict = forget(judge_exec(task, flags, which, direct));
+	matches = verdict & MATCHES;
 	/* A runtime's hook, or the payload: it is told, and what it starts is not. */
 	started = !matches && targ_anatomy && lineage;
 	/* Else it is reported where a runtime's child is: that is its container's place. */
@@ -127,13 +128,13 @@ static __always_inline int handle_exec(void *ctx, struct task_struct *task, u32 
 	header->ts_ns = bpf_ktime_get_ns();
 	header->kind = XL_EXEC;
 	header->flags = matches || started ? 0 : XL_F_UNMATCHED;
-	if ((matches || started) && !where.taken)
+	if ((matches || started) && !(verdict & TAKEN))
 		header->flags = XL_F_ELSEWHERE;
-	if (lineage && where.in_cgroup)
+	if (lineage && (verdict & IN_CGROUP))
 		header->flags |= XL_F_IN_CGROUP;
 	header->start_ns = GET(direct, leader, start_time);
 	header->tgid = tgid;
-	flags = matches ? matched_flags(flags, comm_word(task, direct), where.taken)
+	flags = matches ? matched_flags(flags, comm_word(task, direct), verdict & TAKEN)
 			: unmatched_flags(flags, started);
 	/* An exec by another thread has ended the old leader, not the process. */
 	flags &= ~XL_T_LEADER_CODE;

@@ -126,46 +126,54 @@ __noinline int count_left_out_by_name(u64 comm)
 	return 0;
 }
 
-/* Where an image runs, as far as it matters. */
-struct where {
-	bool in_cgroup; /* inside the cgroups asked for; looked at where it is not `taken` */
-	bool taken;	/* there, or by a process that was */
-};
+/* What there is to an exec; no bit: it does not match, and is not in the cgroups asked for. */
+#define MATCHES 1
+#define IN_CGROUP 2 /* inside the cgroups asked for; looked at where it is not TAKEN */
+#define TAKEN 4	    /* there, or run by a process that was */
+
+/*
+ * To the verifier the result of a global function is any number: so the paths that lead
+ * here are one, and what follows is looked at once.
+ */
+__noinline int forget(int value)
+{
+	barrier_var(value);
+	return value;
+}
 
 /*
  * Whether the current task's new image passes the filters, but that it may be outside
  * the cgroups asked for if a runtime runs it.
  */
-static __always_inline bool exec_matches(struct task_struct *task, u32 tracked_flags, u32 which,
-					 struct where *where, bool direct)
+static __always_inline u32 judge_exec(struct task_struct *task, u32 tracked_flags, u32 which,
+				      bool direct)
 {
 	bool follow = tracked_flags & XL_T_FOLLOW;
 	/* Its runtime matched, and may have moved it: its name alone is asked. */
 	bool lineage = targ_anatomy && (tracked_flags & XL_T_LINEAGE);
+	u32 where = (follow || lineage) && !(tracked_flags & XL_T_ELSEWHERE) ? TAKEN : 0;
 
-	where->taken = (follow || lineage) && !(tracked_flags & XL_T_ELSEWHERE);
-	where->in_cgroup = false;
 	if (targ_scope && !follow && !lineage && !(tracked_flags & XL_T_SCOPE))
-		return false;
-	if (!where->taken || (tracked_flags & XL_T_LINEAGE))
-		where->in_cgroup = in_asked_cgroups(task, direct);
-	where->taken |= where->in_cgroup;
+		return 0;
+	if ((!where || (tracked_flags & XL_T_LINEAGE)) && in_asked_cgroups(task, direct))
+		where = TAKEN | IN_CGROUP;
+	where = forget(where);
 	if (follow)
-		return true;
-	if (!where->taken && !lineage &&
+		return where | MATCHES;
+	if (!where && !lineage &&
 	    !(targ_from_outside && may_be_runtime(comm_word(task, direct), tracked_flags))) {
 		LEFT_OUT(by_cgroup);
-		return false;
+		return 0;
 	}
 	if (targ_names && !name_matches(task, which, direct)) {
 		count_left_out_by_name(comm_word(task, direct));
-		return false;
+		return where;
 	}
 	if (targ_uids && !lineage && !uid_matches()) {
 		LEFT_OUT(by_uid);
-		return false;
+		return where;
 	}
-	return true;
+	return where | MATCHES;
 }
 
 #endif
