@@ -148,7 +148,7 @@ fn replay(filter: &KernelFilter, paths: &[PathBuf], view: &View) -> Result<u8> {
         mount = source.about().cgroup_mount.clone();
         pipeline.close(&ending, &mut totals);
     }
-    if totals.is_empty() {
+    if totals.is_empty() && !report.closed() {
         say_nearest("nothing matched", filter, &totals, &totals.left_out, &mount);
     }
     report.finish(&totals);
@@ -428,7 +428,7 @@ impl Tracing<'_> {
         self.report
             .running(&mut self.pipeline, &ending, &mut self.totals, None);
         self.pipeline.close(&ending, &mut self.totals);
-        if self.totals.is_empty() {
+        if self.totals.is_empty() && !self.report.closed() {
             let (totals, mount) = (&self.totals, &self.source.about().cgroup_mount);
             say_nearest(
                 "nothing matched",
