@@ -12,7 +12,9 @@ impl Pair {
         let id = event.process;
         match &event.kind {
             EventKind::Fork { by, place, .. } => {
-                let runtime = self.runtime_of(*by);
+                // Its exec may come later than its fork, from another CPU.
+                let unknown = self.subject(*by).is_none().then_some(*by);
+                let runtime = self.runtime_of(*by).or(unknown);
                 self.processes.entry(id).or_default().part_of = runtime;
                 if let (Some(runtime), Some(place)) = (runtime, *place) {
                     self.found(runtime, place);

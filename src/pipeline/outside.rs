@@ -207,6 +207,9 @@ impl Pipeline {
 
     fn verdict_by_runtime(&self, runtime: ProcessId, subject: Subject<'_>, now_ns: u64) -> Verdict {
         if let Some(runtime) = self.pair.subject(runtime) {
+            if runtime_of(runtime.image).is_none() {
+                return self.verdict_by_itself(subject, now_ns);
+            }
             // It may enter a container yet, which is better evidence than its id; but not
             // long after what it started is over.
             let over = subject

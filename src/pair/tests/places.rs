@@ -116,3 +116,17 @@ fn a_runtime_that_another_calls_is_on_its_own() {
     ]);
     assert_eq!(found, [(3, Some(INSIDE), None), (2, None, None)]);
 }
+
+/// From another CPU, and later than is waited for.
+#[test]
+fn the_exec_of_a_runtime_may_come_after_its_fork() {
+    let found = places(vec![
+        fork(3, 2, 11, None),
+        exec(3, 2, 12, "runc\0init\0"),
+        exec(2, 1, 10, "runc\0exec\0web\0true\0"),
+        attach(3, 1, 13, INSIDE),
+        exit(3, 3, 14, true),
+        exit(2, 2, 15, true),
+    ]);
+    assert_eq!(found, [(3, None, Some(2)), (2, Some(INSIDE), None)]);
+}
