@@ -319,7 +319,7 @@ static __always_inline void report_attach(void *ctx, struct cgroup *cgrp, struct
 {
 	u32 hierarchy = BPF_CORE_READ(cgrp, root, hierarchy_id);
 	u64 id = BPF_CORE_READ(cgrp, kn, id);
-	bool asked = !targ_hierarchy_count;
+	bool asked = false;
 
 	for (u32 i = 0; i < XL_HIERARCHIES; i++) {
 		if (i >= targ_hierarchy_count)

@@ -83,6 +83,10 @@ impl Pair {
     }
 
     fn found(&mut self, runtime: ProcessId, place: Place) {
+        // In a hierarchy that is not shown, and not inside: that says nothing.
+        if place.cgroup_id == 0 && !place.inside {
+            return;
+        }
         let process = self.processes.get_mut(&runtime);
         let open = process.and_then(|process| process.open.as_mut());
         let place = open.map(|open| {

@@ -210,16 +210,18 @@ impl Pipeline {
             if runtime_of(runtime.image).is_none() {
                 return self.verdict_by_itself(subject, now_ns);
             }
-            // It may enter a container yet, which is better evidence than its id; but not
-            // long after what it started is over.
+            // It may enter a container yet, in one hierarchy after the other, which is better
+            // evidence than its id; but not long after what it started is over.
             let over = subject
                 .ended_ns
                 .is_some_and(|ns| ns.saturating_add(HOLD_NS) <= now_ns);
-            let settled = over || runtime.place.is_some() || self.ran_inside(runtime.image);
-            let now_ns = if over { NEVER_NS } else { now_ns };
-            return match settled || now_ns == NEVER_NS {
-                true => self.verdict_by_itself(runtime, now_ns),
-                false => Verdict::Wait,
+            let settled = over || now_ns == NEVER_NS;
+            let until_ns = if settled { NEVER_NS } else { now_ns };
+            let seen = runtime.place.is_some() || self.ran_inside(runtime.image);
+            return match self.verdict_by_itself(runtime, until_ns) {
+                Verdict::In if seen || settled => Verdict::In,
+                _ if !settled => Verdict::Wait,
+                verdict => verdict,
             };
         }
         if self.outside.waiting.contains(&runtime) {

@@ -130,3 +130,19 @@ fn the_exec_of_a_runtime_may_come_after_its_fork() {
     ]);
     assert_eq!(found, [(3, None, Some(2)), (2, Some(INSIDE), None)]);
 }
+
+/// Runtimes enter one hierarchy after the other; those that nobody looks at say nothing.
+#[test]
+fn a_hierarchy_that_is_not_shown_is_no_place() {
+    let other = Place {
+        cgroup_id: 0,
+        inside: false,
+    };
+    let found = places(vec![
+        exec(2, 1, 10, "runc\0create\0web\0"),
+        fork(3, 2, 11, None),
+        attach(3, 2, 12, other),
+        exit(2, 2, 15, true),
+    ]);
+    assert_eq!(found, [(2, None, None)]);
+}
