@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::KernelFilter;
 use crate::container_cgroups::below;
+use crate::runtime;
 use crate::text::printable;
 
 /// Kinds of executions that are kept apart; the others are counted.
@@ -78,6 +79,8 @@ pub struct Kind {
 pub enum About {
     /// A container that was not asked for.
     Another,
+    /// One that is asked for now, and was not when it was recorded.
+    Unrecorded,
     /// A container of which nothing is known, or on the word of somebody who is not believed.
     Unknown,
     /// No container.
@@ -106,7 +109,7 @@ impl Nearest {
             false => format!("containers not below {}", asked(filter, mount)),
         });
         if parts.is_empty() && left_out.by_name > 0 {
-            parts.push(by_name(filter, left_out));
+            parts.push(by_name(filter, left_out, mount));
         }
         if parts.is_empty() && left_out.by_uid > 0 {
             let users = plural(left_out.by_uid, "execution was", "executions were");
@@ -116,8 +119,12 @@ impl Nearest {
             let ran = plural(left_out.by_cgroup, "execution ran", "executions ran");
             parts.push(format!("{ran} in other cgroups"));
         }
-        if strict && !parts.is_empty() {
-            parts.push("a runtime runs in its caller's cgroup, not in its container's".into());
+        if strict && !parts.is_empty() && may_mean_runtimes(filter) {
+            let mut hint = "a runtime runs in its caller's cgroup".to_owned();
+            if !filter.cgroup_exact {
+                hint += ": leave --cgroup-strict out to see what it does to containers there";
+            }
+            parts.push(hint);
         }
         (!parts.is_empty()).then(|| parts.join("; "))
     }
@@ -154,6 +161,7 @@ fn place(kind: &Kind, others: &str) -> String {
     let about = match (others, kind.about) {
         ("", _) => String::new(),
         (others, About::Another) => format!(", for {others}"),
+        (_, About::Unrecorded) => ", for containers that the recording was not asked for".into(),
         (_, About::Unknown) => ", for unknown containers".into(),
         (_, About::None) => ", for no container".into(),
     };
@@ -171,16 +179,37 @@ fn asked(filter: &KernelFilter, mount: &str) -> String {
     asked.join(" or ")
 }
 
-fn by_name(filter: &KernelFilter, left_out: &LeftOut) -> String {
+/// Whether runtimes are among what is asked for.
+fn may_mean_runtimes(filter: &KernelFilter) -> bool {
+    let mut names = filter.names.iter();
+    filter.names.is_empty() || names.any(|name| runtime::may_be(name))
+}
+
+fn by_name(filter: &KernelFilter, left_out: &LeftOut, mount: &str) -> String {
     let names: Vec<String> = filter.names.iter().map(|name| printable(name)).collect();
+    // What ran elsewhere was not asked for its name, but for that of a runtime.
+    let (within, anywhere) = match filter.cgroups.is_empty() {
+        true => (String::new(), ""),
+        false => (
+            format!(" in {}", asked(filter, mount)),
+            " there or elsewhere",
+        ),
+    };
     let mut seen = left_out.runtimes.clone();
     seen.sort_by(|(a, n), (b, m)| m.cmp(n).then(a.cmp(b)));
-    let seen: Vec<String> = seen.iter().map(|(name, n)| format!("{name} {n}")).collect();
-    let seen = match seen.is_empty() {
-        true => plural(left_out.by_name, "execution had", "executions had") + " other names",
-        false => seen.join(", "),
+    let mut seen = seen.iter();
+    let seen = match seen.next() {
+        None => plural(left_out.by_name, "execution had", "executions had") + " other names",
+        Some((name, count)) => {
+            let were = if *count == 1 { "was" } else { "were" };
+            let first = format!("{count}{anywhere} {were} named {name}");
+            seen.fold(first, |all, (name, count)| format!("{all}, {count} {name}"))
+        }
     };
-    format!("no execution was named {}; {seen}", names.join(" or "))
+    format!(
+        "no execution{within} was named {}; {seen}",
+        names.join(" or ")
+    )
 }
 
 fn plural(count: u64, one: &str, several: &str) -> String {
@@ -242,7 +271,7 @@ mod tests {
         let said = |name| Nearest::default().line(&filter(None, Some(name)), &left_out, "");
         assert_eq!(
             said("rnc").as_deref(),
-            Some("no execution was named rnc; runc 17, crun 3")
+            Some("no execution was named rnc; 17 were named runc, 3 crun")
         );
         assert_eq!(
             Nearest::default().line(&filter(None, None), &left_out, ""),
@@ -257,6 +286,54 @@ mod tests {
         assert!(
             said.ends_with("named x; 1 execution had other names"),
             "{said}"
+        );
+    }
+
+    #[test]
+    fn of_a_cgroup_no_more_is_said_than_was_looked_at() {
+        let left_out = LeftOut {
+            by_name: 2,
+            ..LeftOut::default()
+        };
+        let said = |name, strict, left_out: &LeftOut| {
+            let filter = KernelFilter {
+                cgroup_strict: strict,
+                ..filter(Some("/cg/garden"), Some(name))
+            };
+            let line = Nearest::default().line(&filter, left_out, "/cg");
+            line.expect("something came near")
+        };
+        assert_eq!(
+            said("runc", true, &left_out),
+            "no execution in /garden was named runc; 2 executions had other names; \
+             a runtime runs in its caller's cgroup: leave --cgroup-strict out to see what \
+             it does to containers there"
+        );
+        assert_eq!(
+            said("sleep", true, &left_out),
+            "no execution in /garden was named sleep; 2 executions had other names"
+        );
+        let runtimes = LeftOut {
+            runtimes: vec![("runc".into(), 1)],
+            ..left_out
+        };
+        assert_eq!(
+            said("rnc", false, &runtimes),
+            "no execution in /garden was named rnc; 1 there or elsewhere was named runc"
+        );
+    }
+
+    #[test]
+    fn what_was_not_recorded_is_not_called_another_container() {
+        let mut nearest = Nearest::default();
+        nearest.add(kind("runc", "/gdn", About::Unrecorded));
+        let said = nearest.line(&filter(Some("/other"), None), &LeftOut::default(), "/cg");
+        assert_eq!(
+            said.as_deref(),
+            Some(
+                "1 execution named runc ran in /gdn, for containers that the recording was \
+                 not asked for"
+            )
         );
     }
 

@@ -157,7 +157,10 @@ impl Pipeline {
     fn count_elsewhere(&self, subject: Subject<'_>, totals: &mut Totals) {
         let (image, containers) = (subject.image, &self.outside.containers);
         let ran_in = self.names.cgroup(image.cgroup_id);
+        let selection = self.selection.as_ref();
+        let asked_now = |path| selection.is_some_and(|selection| selection.holds(path));
         let (about, undecided) = match containers.of(subject, &self.names, false) {
+            Answer::Found(found) if asked_now(found.path.as_deref()) => (About::Unrecorded, false),
             Answer::Found(_) => (About::Another, false),
             Answer::NoContainer => (About::None, false),
             Answer::Unbelieved => (About::Unknown, false),

@@ -172,7 +172,7 @@ fn a_name_that_none_has() {
     }
     let observed = host.stop(tracer);
     assert_eq!(observed.rows.len(), 0, "{observed:#?}");
-    let due = "no execution was named rnc; runc 17, crun 3";
+    let due = "no execution was named rnc; 17 were named runc, 3 crun";
     assert!(observed.stderr.contains(due), "{}", observed.stderr);
 }
 
