@@ -37,3 +37,9 @@ impl Cgroup {
         self.container.is_none() && !self.truncated
     }
 }
+
+/// What follows `above` in a path that is `above`, or below it.
+pub fn below<'a>(path: &'a str, above: &str) -> Option<&'a str> {
+    let rest = path.strip_prefix(above.trim_end_matches('/'))?;
+    (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+}

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::anatomy::{Outcome, Start};
+use crate::cgroup::below;
 use crate::config::{KernelFilter, RowFilter};
-use crate::container_cgroups::below;
 use crate::event::{Execution, Image, ProcessId};
-use crate::text::argv_line;
+use crate::text::{argv_line, base_name};
 
 /// A name of more bytes than this is cut in a task's comm.
 const COMM_MAX_BYTES: usize = 15;
@@ -19,7 +19,7 @@ const COMM_MAX_BYTES: usize = 15;
 /// rule.
 pub fn name_matches(names: &[Vec<u8>], comm: &[u8], argv0: Option<&[u8]>) -> bool {
     let comm = comm.split(|&b| b == 0).next().unwrap_or_default();
-    let base = argv0.and_then(|path| path.rsplit(|&b| b == b'/').next());
+    let base = argv0.map(base_name);
     names.iter().any(|name| {
         let by_comm = match name.len() <= COMM_MAX_BYTES {
             true => name == comm,

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup::below;
 use crate::config::KernelFilter;
-use crate::container_cgroups::below;
 use crate::runtime;
 use crate::text::printable;
 

@@ -19,7 +19,7 @@ use std::iter::Peekable;
 
 use crate::event::Argv;
 
-pub use recognise::{WORDS, may_be, name_of_word};
+pub use recognise::{WORDS, may_be};
 
 /// How a runtime was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,9 @@ pub mod host;
 mod hosts;
 mod iter;
 mod load;
+mod now;
 mod perf;
+mod plain_file;
 mod privilege;
 mod scan;
 mod states;
@@ -51,7 +53,8 @@ pub struct About {
     /// Whether it tells what runtimes fork, as the anatomy of starts needs.
     #[serde(default)]
     pub forks: bool,
-    /// Directories of the cgroups that were asked for.
+    /// Directories of the cgroups that were asked for, where containers count too; without
+    /// them the kernel alone has decided.
     #[serde(default)]
     pub cgroups: Vec<String>,
     /// All that a matched execution starts was followed.

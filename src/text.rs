@@ -24,6 +24,14 @@ pub fn push_printable(out: &mut String, bytes: &[u8]) {
     }
 }
 
+/// What follows the last slash of a path.
+pub fn base_name(path: &[u8]) -> &[u8] {
+    match path.iter().rposition(|&b| b == b'/') {
+        Some(slash) => &path[slash + 1..],
+        None => path,
+    }
+}
+
 /// Whether all is printable ASCII. Without a way out, so that the compiler looks at
 /// many bytes at once.
 pub fn is_plain(bytes: &[u8]) -> bool {

@@ -146,16 +146,20 @@ impl Iterator for Records<'_, '_> {
     }
 }
 
-/// The names of cgroups in a batch; what else is in it is not decoded.
-pub fn cgroups(batch: &[u8]) -> impl Iterator<Item = CgroupName> {
+/// The records of a batch, undecoded, up to a wrong length.
+fn whole(batch: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = batch;
-    let records = std::iter::from_fn(move || {
+    std::iter::from_fn(move || {
         let (record, others) = rest.split_at(record_length(rest)?);
         rest = others;
         Some(record)
-    });
+    })
+}
+
+/// The names of cgroups in a batch; what else is in it is not decoded.
+pub fn cgroups(batch: &[u8]) -> impl Iterator<Item = CgroupName> {
     let kind = |record: &&[u8]| copy::<xl_header>(record).map(|header| header.kind);
-    records
+    whole(batch)
         .filter(move |record| kind(record) == Ok(xl_kind::XL_CGROUP.0 as u16))
         .filter_map(|record| cgroup(record).ok())
 }
@@ -166,13 +170,7 @@ pub fn images<'a>(
     batch: &'a [u8],
     named: impl Fn(&[u8]) -> bool + 'a,
 ) -> impl Iterator<Item = Box<Image>> + 'a {
-    let mut rest = batch;
-    let records = std::iter::from_fn(move || {
-        let (record, others) = rest.split_at(record_length(rest)?);
-        rest = others;
-        Some(record)
-    });
-    records.filter_map(move |record| {
+    whole(batch).filter_map(move |record| {
         let exec: xl_exec = copy(record).ok()?;
         let kind = xl_kind(u32::from(exec.header.kind));
         let is_image = kind == xl_kind::XL_RUNNING

@@ -3,6 +3,7 @@
 use super::call::Call;
 use super::{Command, Hook, MARKS, Mark, Outcome, Start};
 use crate::event::{Image, ProcessId, WaitStatus};
+use crate::text::base_name;
 
 /// Processes of one start that are kept in mind; a runtime has ten at most.
 const MEMBERS_MAX: usize = 64;
@@ -275,7 +276,7 @@ fn program_name(image: &Image) -> Vec<u8> {
     let nameless = comm == b"exe" || comm.iter().all(u8::is_ascii_digit);
     let argv0 = image.argv.args().next().filter(|arg| !arg.is_empty());
     match argv0 {
-        Some(path) if nameless => path.rsplit(|&b| b == b'/').next().unwrap_or(path).to_vec(),
+        Some(path) if nameless => base_name(path).to_vec(),
         _ => comm.to_vec(),
     }
 }

@@ -2,41 +2,36 @@
 
 use super::Args;
 use super::tables::{CRUN, KATA, RUNC, RUNSC, Runtime, YOUKI};
+use crate::text::base_name;
 
 /// How the names of runtimes begin, for whoever has to ask of every program: at most eight
-/// bytes of what [`by_name`] knows. A name that begins so may be another one's.
-pub const WORDS: [&[u8]; 15] = [
-    b"runc",
-    b"crun",
-    b"krun",
-    b"youki",
-    b"runsc",
-    b"kata-run",
-    b"docker-r",
-    b"buildkit",
-    b"balena-",
+/// bytes of what [`by_name`] knows, and whose name that is; None where it is most often
+/// another program's, such as `buildkitd`.
+pub const WORDS: [(&[u8], Option<&str>); 15] = [
+    (b"runc", Some(RUNC.name)),
+    (b"crun", Some(CRUN.name)),
+    (b"krun", Some(CRUN.name)),
+    (b"youki", Some(YOUKI.name)),
+    (b"runsc", Some(RUNSC.name)),
+    (b"kata-run", Some(KATA.name)),
+    (b"docker-r", Some(RUNC.name)),
+    (b"buildkit", None),
+    (b"balena-", None),
     // Nix wraps a program as `.runc-wrapped`.
-    b".runc",
-    b".crun",
-    b".krun",
-    b".youki",
-    b".runsc",
-    b".kata-ru",
+    (b".runc", Some(RUNC.name)),
+    (b".crun", Some(CRUN.name)),
+    (b".krun", Some(CRUN.name)),
+    (b".youki", Some(YOUKI.name)),
+    (b".runsc", Some(RUNSC.name)),
+    (b".kata-ru", Some(KATA.name)),
 ];
 
-/// Whether a program with this comm may be a runtime: by its name, or by the number of a
-/// descriptor that it was executed by again.
+/// Whether a program with this comm may be a runtime: by its name, or as one that was
+/// executed again goes by `exe`, the number of a descriptor or its copy in memory.
 pub fn may_be(comm: &[u8]) -> bool {
-    let number = || is_number(comm.split(|&b| b == 0).next().unwrap_or_default());
-    WORDS.iter().any(|word| comm.starts_with(word)) || number()
-}
-
-/// The runtime whose name a word is, if it is one's.
-pub fn name_of_word(word: &[u8]) -> Option<&'static str> {
-    match word {
-        b"kata-run" => Some(KATA.name),
-        word => by_name(word).map(|runtime| runtime.name),
-    }
+    let comm = comm.split(|&b| b == 0).next().unwrap_or_default();
+    let mut words = WORDS.iter().map(|(word, _)| *word).chain([&b"memfd:"[..]]);
+    comm == b"exe" || is_number(comm) || words.any(|word| comm.starts_with(word))
 }
 
 /// The runtime that `argv0` names, or `comm` where argv\[0\] tells nothing.
@@ -128,13 +123,58 @@ const COPIES: &str = "amd64 x86_64 i386 386 arm64 aarch64 arm armv7 armhf armel 
     riscv64 real orig original old new bak bin current wrapped static dynamic debug fips rc main \
     master dev";
 
-fn base_name(path: &[u8]) -> &[u8] {
-    match path.iter().rposition(|&b| b == b'/') {
-        Some(slash) => &path[slash + 1..],
-        None => path,
-    }
-}
-
 fn is_number(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(u8::is_ascii_digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever [`by_name`] knows begins with a word, of the same runtime.
+    #[test]
+    fn words_begin_the_names_of_runtimes() {
+        for name in [
+            "runc",
+            "crun",
+            "krun",
+            "youki",
+            "runsc",
+            "kata-runtime",
+            "docker-runc",
+            "buildkit-runc",
+            "balena-runc",
+            "balena-engine-runc",
+            "runc-1.1.5",
+            "crun-wasm",
+            "runsc-sandbox",
+            ".runc-wrapped",
+            ".crun-wrapped",
+            ".youki-wrapped",
+            ".runsc-wrapped",
+            ".kata-runtime-wrapped",
+        ] {
+            let known = by_name(name.as_bytes()).map(|runtime| runtime.name);
+            assert!(known.is_some(), "{name}");
+            let mut words = WORDS.iter();
+            let word = words.find(|(word, _)| name.as_bytes().starts_with(word));
+            let whose = word.map(|(_, whose)| *whose);
+            assert!(whose.is_some(), "{name}");
+            assert!(
+                matches!(whose, Some(None)) || whose == Some(known),
+                "{name}"
+            );
+        }
+        assert!(WORDS.iter().all(|(word, _)| word.len() <= 8));
+    }
+
+    #[test]
+    fn what_was_executed_again_may_be_a_runtime() {
+        for comm in [&b"exe\0\0"[..], b"6\0", b"memfd:runc_clone", b"runc\0"] {
+            assert!(may_be(comm));
+        }
+        for comm in [&b"exec\0"[..], b"6a\0", b"memfd\0", b"\0"] {
+            assert!(!may_be(comm));
+        }
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
@@ -20,8 +20,10 @@ use crate::wire;
 const LAST_WAIT: Duration = Duration::from_millis(200);
 /// Cgroups that are looked at when tracing begins: as many as are kept for sure.
 const CGROUPS_MAX: usize = IDS_MAX / 2;
-/// Command lines that wait for the name of the cgroup that they were in.
+/// Command lines that wait for the name of the cgroup that they ran in, and for how long:
+/// by then its execution is decided.
 const UNPLACED_MAX: usize = 1024;
+const UNPLACED_LASTS: Duration = Duration::from_secs(1);
 
 /// What is found beside the records.
 pub struct Containers {
@@ -29,6 +31,8 @@ pub struct Containers {
     cgroups: Vec<String>,
     /// Called by somebody in a cgroup whose name is to come.
     unplaced: Vec<Asked>,
+    /// Of those, the ones that were given up.
+    given_up: u64,
 }
 
 impl Containers {
@@ -42,6 +46,7 @@ impl Containers {
             states: states.context("failed to start a thread")?,
             cgroups: Vec::new(),
             unplaced: Vec::new(),
+            given_up: 0,
         })
     }
 
@@ -71,17 +76,19 @@ impl Containers {
     }
 
     /// Asks for the containers that these records are about, and hands over what is known by
-    /// now. Whoever is not believed has nothing asked.
+    /// now. Of what is called in a container, as far as cgroups' names tell, nothing is
+    /// asked.
     pub fn look(&mut self, records: &[u8], hosts: &Hosts, places: &mut Places) {
         let images = wire::images(records, runtime::may_be).filter(|image| image.uid == 0);
         self.unplaced
             .extend(images.filter_map(|image| asked(&image)));
         for asked in std::mem::take(&mut self.unplaced) {
+            let lasts = asked.since.elapsed() < UNPLACED_LASTS;
             match hosts.holds(asked.cgroup_id) {
                 Some(true) => asked.of(&mut self.states),
                 Some(false) => {}
-                None if self.unplaced.len() < UNPLACED_MAX => self.unplaced.push(asked),
-                None => {}
+                None if lasts && self.unplaced.len() < UNPLACED_MAX => self.unplaced.push(asked),
+                None => self.given_up += 1,
             }
         }
         self.states.answers(&mut places.states);
@@ -93,9 +100,10 @@ impl Containers {
         self.states.settle(LAST_WAIT, &mut places.states);
     }
 
-    /// Containers that were asked for in vain, as a disk was too slow.
+    /// Containers that were asked for in vain, as a disk was too slow, or nobody could know
+    /// who asked.
     pub fn unread(&self) -> u64 {
-        self.states.dropped()
+        self.states.dropped() + self.given_up
     }
 }
 
@@ -106,6 +114,7 @@ struct Asked {
     id: String,
     bundle: Option<String>,
     cgroup_id: u64,
+    since: Instant,
 }
 
 impl Asked {
@@ -124,5 +133,6 @@ fn asked(image: &Image) -> Option<Asked> {
         id: str::from_utf8(called.container?).ok()?.to_owned(),
         bundle: called.bundle.and_then(state::path_of),
         cgroup_id: image.cgroup_id,
+        since: Instant::now(),
     })
 }

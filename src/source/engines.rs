@@ -9,8 +9,6 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata};
-use std::io::Read as _;
-use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -18,6 +16,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 
 use super::hosts::Hosts;
+use super::plain_file::contents;
 use super::{Batch, ContainerName};
 use crate::container;
 use crate::engine;
@@ -208,16 +207,6 @@ fn plain_file(path: &Path) -> Option<(File, Metadata)> {
     let place = File::from(place);
     let meta = place.metadata().ok()?;
     meta.is_file().then_some((place, meta))
-}
-
-fn contents(place: &File, meta: &Metadata, max_bytes: u64) -> Option<Vec<u8>> {
-    if meta.len() > max_bytes {
-        return None;
-    }
-    let file = File::open(format!("/proc/self/fd/{}", place.as_raw_fd())).ok()?;
-    let mut bytes = Vec::new();
-    file.take(max_bytes).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
 }
 
 #[cfg(test)]

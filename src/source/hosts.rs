@@ -2,25 +2,22 @@
 //! can be believed what a command line says of files. The owner of a container would
 //! choose what root reads, and how long that takes.
 
-use std::collections::HashMap;
-
 use crate::container;
+use crate::hash::QuickBuild;
+use crate::names::Newest;
 use crate::wire::CgroupName;
 
-/// Cgroups that are known at most; then all are forgotten.
+/// Cgroups that are known at most, the newest half of that at least.
 const KNOWN_MAX: usize = 65_536;
 
 /// What is known of cgroups, by their ids.
 #[derive(Debug, Default)]
-pub struct Hosts(HashMap<u64, bool>);
+pub struct Hosts(Newest<u64, bool, QuickBuild, KNOWN_MAX>);
 
 impl Hosts {
     /// Takes the name of a cgroup. One whose path is cut off may be a container's: what
     /// names that is missing.
     pub fn note(&mut self, cgroup: &CgroupName) {
-        if self.0.len() >= KNOWN_MAX {
-            self.0.clear();
-        }
         let place = container::place(cgroup.path.as_bytes());
         let is_hosts = place.container.is_none() && !cgroup.truncated;
         self.0.insert(cgroup.id, is_hosts);
@@ -54,19 +51,5 @@ mod tests {
         }
         let held: Vec<_> = (1..=4).map(|id| hosts.holds(id)).collect();
         assert_eq!(held, [Some(true), Some(false), Some(false), None]);
-    }
-
-    #[test]
-    fn what_is_known_is_bounded() {
-        let mut hosts = Hosts::default();
-        for id in 0..KNOWN_MAX as u64 + 3 {
-            let (path, truncated) = ("/a".to_owned(), false);
-            hosts.note(&CgroupName {
-                id,
-                path,
-                truncated,
-            });
-            assert!(hosts.0.len() <= KNOWN_MAX);
-        }
     }
 }

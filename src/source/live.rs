@@ -10,16 +10,16 @@ use anyhow::{Context as _, Result, bail};
 use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
 use libbpf_rs::{Link, OpenObject};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use rustix::time::Timespec;
 
 use super::attach::{self, Attached, Flavour};
 use super::containers::Containers;
 use super::engines::Engines;
 use super::host::Facts;
 use super::hosts::Hosts;
+use super::now::{monotonic_ns, wall_offset_ns};
 use super::perf::PerfBuffer;
 use super::scan::Scan;
-use super::targets::Hierarchy;
 use super::{About, Alive, Batch, Ending, Source, iter, load};
 use crate::config::{KernelFilter, Live as Config};
 use crate::doctor;
@@ -131,7 +131,7 @@ impl Live {
         let mut attached = attach::attach(progs, flavour, &config.filter, tells_status, copies)?;
         notes.append(&mut attached.notes);
 
-        let about = about(flavour, &plan.shown, &config.filter);
+        let about = about(flavour, &plan, &config.filter);
         let mut live = Live {
             wall_offset_ns: about.wall_offset_ns,
             about,
@@ -191,8 +191,6 @@ impl Live {
             let many = "too many cgroups to know each container there by its id";
             self.warnings.push(many.to_owned());
         }
-        let shown = |directory: &PathBuf| directory.to_string_lossy().into_owned();
-        self.about.cgroups = directories.iter().map(shown).collect();
         Ok(())
     }
 
@@ -366,7 +364,9 @@ fn proc_calls_us() -> Option<u32> {
         .ok()
 }
 
-fn about(flavour: Flavour, shown: &Hierarchy, filter: &KernelFilter) -> About {
+fn about(flavour: Flavour, plan: &load::Plan, filter: &KernelFilter) -> About {
+    let directory = |path: &PathBuf| path.to_string_lossy().into_owned();
+    let asked = plan.directories.iter().filter(|_| filter.from_outside());
     let uname = rustix::system::uname();
     About {
         host: uname.nodename().to_string_lossy().into_owned(),
@@ -377,22 +377,9 @@ fn about(flavour: Flavour, shown: &Hierarchy, filter: &KernelFilter) -> About {
         began_ns: monotonic_ns(),
         wall_offset_ns: wall_offset_ns(),
         page_bytes: load::page_bytes(),
-        cgroup_mount: shown.mount.to_string_lossy().into_owned(),
-        cgroups: Vec::new(),
+        cgroup_mount: plan.shown.mount.to_string_lossy().into_owned(),
+        cgroups: asked.map(directory).collect(),
         follows: filter.follow || filter.anatomy,
         forks: filter.anatomy,
     }
-}
-
-fn clock_ns(clock: ClockId) -> i64 {
-    let now = clock_gettime(clock);
-    now.tv_sec * 1_000_000_000 + now.tv_nsec
-}
-
-fn monotonic_ns() -> u64 {
-    clock_ns(ClockId::Monotonic) as u64
-}
-
-fn wall_offset_ns() -> i64 {
-    clock_ns(ClockId::Realtime) - clock_ns(ClockId::Monotonic)
 }

@@ -100,7 +100,7 @@ pub fn configure(
     rodata.targ_anatomy = filter.anatomy;
     rodata.targ_runtimes = filter.runtimes;
     rodata.targ_from_outside = filter.from_outside();
-    let mut words = runtime::WORDS.into_iter();
+    let mut words = runtime::WORDS.into_iter().map(|(word, _)| word);
     for place in &mut rodata.targ_runtime_words {
         *place = word(words.next());
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::{About, Batch, Ending, Source, Unusable};
+use super::{About, Batch, Ending, Places, Source, Unusable};
 use crate::loss::SourceLosses;
 use crate::nearest::LeftOut;
 use crate::recording::{Chunk, Reader};
@@ -19,6 +19,7 @@ pub struct Replay {
     horizon_ns: u64,
     wall_offset_ns: i64,
     unusable: Option<Unusable>,
+    places: Places,
 }
 
 impl Replay {
@@ -35,6 +36,7 @@ impl Replay {
             reader,
             ending: None,
             unusable: None,
+            places: Places::default(),
         })
     }
 
@@ -65,13 +67,15 @@ impl Source for Replay {
         match self.reader.chunk() {
             Ok(Some(Chunk::Round(round))) => {
                 *batch = round;
+                batch.places = std::mem::take(&mut self.places);
                 self.horizon_ns = self.horizon_ns.max(batch.horizon_ns);
                 self.wall_offset_ns = batch.wall_offset_ns;
                 return Ok(true);
             }
             Ok(Some(Chunk::Alive(alive))) => batch.alive = Some(alive),
             Ok(Some(Chunk::Names(names))) => batch.names = names,
-            Ok(Some(Chunk::Places(places))) => batch.places = places,
+            // They were found beside the round that follows, and count after its events.
+            Ok(Some(Chunk::Places(places))) => self.places = places,
             Ok(Some(Chunk::End(ending))) => {
                 self.ending = Some(ending);
                 let rest = self.reader.skip_rest();

@@ -9,8 +9,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
-use std::os::fd::AsRawFd as _;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -18,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, openat, openat2};
 
-use rustix::time::{ClockId, clock_gettime};
-
+use super::now::monotonic_ns;
+use super::plain_file::contents;
 use super::targets;
 use crate::container_cgroups::ASKED_AGAIN_NS;
 use crate::engine;
@@ -83,22 +82,27 @@ impl States {
     /// # Errors
     /// The directory cannot be opened, or the thread not be started.
     pub fn start(host_root: &Path) -> io::Result<States> {
-        // Without cgroups, those of crun and youki are nowhere.
-        let hierarchies = targets::hierarchies().unwrap_or_default();
-        let mounts = hierarchies.iter().filter_map(|one| one.mount.to_str());
-        let mounts: BTreeSet<String> = mounts.map(str::to_owned).collect();
-        States::reading(host_root, mounts.into_iter().collect())
+        States::reading(host_root, || {
+            // Without cgroups, those of crun and youki are nowhere.
+            let hierarchies = targets::hierarchies().unwrap_or_default();
+            let mounts = hierarchies.iter().filter_map(|one| one.mount.to_str());
+            let mounts: BTreeSet<String> = mounts.map(str::to_owned).collect();
+            mounts.into_iter().collect()
+        })
     }
 
-    fn reading(host_root: &Path, mounts: Vec<String>) -> io::Result<States> {
+    fn reading(
+        host_root: &Path,
+        mounts: impl FnOnce() -> Vec<String> + Send + 'static,
+    ) -> io::Result<States> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let host_root = openat(CWD, host_root, flags, Mode::empty())?;
-        let reader = Reader {
-            host_root: File::from(host_root),
-            mounts,
-            listed: HashSet::new(),
-        };
         States::with(move |asks, said| {
+            let reader = Reader {
+                host_root: File::from(host_root),
+                mounts: mounts(),
+                listed: HashSet::new(),
+            };
             // None: nobody listens any more.
             let _ = reader.answer_all(&asks, &said);
         })
@@ -204,7 +208,7 @@ impl States {
                     self.known.remove(&key);
                     let (root, id) = key;
                     let cgroups = Vec::new();
-                    let read_ns = now_ns();
+                    let read_ns = monotonic_ns();
                     out.push(StatePlace {
                         root,
                         id,
@@ -286,7 +290,7 @@ impl Reader {
     /// is meant.
     fn read(&self, root: &str, id: &str) -> Option<StatePlace> {
         // Before the file is: what is seen to happen meanwhile is newer.
-        let read_ns = now_ns();
+        let read_ns = monotonic_ns();
         let paths = state::directories(root);
         let mut found = paths.filter_map(|path| self.cgroups(path, id));
         let cgroups = found.next()?;
@@ -302,8 +306,8 @@ impl Reader {
 
     /// Where a container would be that is made of this bundle.
     fn to_be_made(&self, root: &str, id: &str, bundle: &str) -> Option<StatePlace> {
-        let read_ns = now_ns();
-        let config = contents(&self.directory(bundle)?, "config.json")?;
+        let read_ns = monotonic_ns();
+        let config = roots_file(&self.directory(bundle)?, "config.json")?;
         let cgroups = state::of_bundle(&config, &self.mounts)?;
         let (root, id) = (root.to_owned(), id.to_owned());
         Some(StatePlace {
@@ -317,7 +321,7 @@ impl Reader {
     fn cgroups(&self, path: &str, id: &str) -> Option<Vec<String>> {
         let (container, _) = roots_own(&self.directory(path)?, id)?;
         Format::ALL.into_iter().find_map(|format| {
-            let bytes = contents(&container, format.file())?;
+            let bytes = roots_file(&container, format.file())?;
             format.cgroups(&bytes, id, &self.mounts)
         })
     }
@@ -345,11 +349,6 @@ impl Reader {
     }
 }
 
-fn now_ns() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    (now.tv_sec * 1_000_000_000 + now.tv_nsec) as u64
-}
-
 /// What has a name in a directory, if it is root's alone. It is not opened: to open a
 /// device, or a pipe, is to do something to it.
 fn roots_own(above: &File, name: &str) -> Option<(File, Metadata)> {
@@ -364,15 +363,9 @@ fn roots_own(above: &File, name: &str) -> Option<(File, Metadata)> {
     alone.then_some((place, meta))
 }
 
-fn contents(container: &File, name: &str) -> Option<Vec<u8>> {
-    let (place, meta) = roots_own(container, name)?;
-    if !meta.is_file() || meta.len() > FILE_MAX_BYTES {
-        return None;
-    }
-    let file = File::open(format!("/proc/self/fd/{}", place.as_raw_fd())).ok()?;
-    let mut bytes = Vec::new();
-    file.take(FILE_MAX_BYTES).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
+fn roots_file(directory: &File, name: &str) -> Option<Vec<u8>> {
+    let (place, meta) = roots_own(directory, name)?;
+    contents(&place, &meta, FILE_MAX_BYTES)
 }
 
 #[cfg(test)]

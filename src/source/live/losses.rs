@@ -45,10 +45,7 @@ impl Live {
             let runtimes = runtime::WORDS.iter().zip(left_out.runtimes);
             let named = runtimes
                 .filter(|(_, count)| *count > 0)
-                .filter_map(|(word, count)| {
-                    let name = runtime::name_of_word(word)?;
-                    Some((name.to_owned(), count))
-                });
+                .filter_map(|((_, whose), count)| Some(((*whose)?.to_owned(), count)));
             all.add(&LeftOut {
                 by_cgroup: left_out.by_cgroup,
                 by_name: left_out.by_name,

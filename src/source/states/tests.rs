@@ -39,7 +39,7 @@ impl Host {
     fn states(&self) -> (States, Vec<StatePlace>) {
         let mounts = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup/pids"];
         let mounts = mounts.map(str::to_owned).to_vec();
-        let mut states = States::reading(self.0.path(), mounts).expect("a thread");
+        let mut states = States::reading(self.0.path(), move || mounts).expect("a thread");
         let found = settled(&mut states);
         (states, found)
     }
@@ -76,7 +76,7 @@ fn answers(states: &mut States) -> Vec<StatePlace> {
     states.settle(LIMIT, &mut answers);
     assert!(began.elapsed() < LIMIT, "the thread is stuck");
     // When they were read differs from run to run.
-    let now = now_ns();
+    let now = monotonic_ns();
     for answer in &mut answers {
         assert!(answer.read_ns <= now);
         answer.read_ns = 0;
