@@ -189,6 +189,13 @@ impl View {
         let rows = self.output.is_none() && !self.quiet;
         rows || self.histogram || self.anatomy || self.top.is_some()
     }
+
+    /// Whether rows have the cgroups of the containers that runtimes are called for.
+    pub fn shows_places(&self) -> bool {
+        let rows = !self.quiet || self.output.is_some();
+        let shown = self.format == Format::Json || self.columns.contains(&Column::ContainerCgroup);
+        rows && shown && !self.anatomy
+    }
 }
 
 /// Where executions come from.

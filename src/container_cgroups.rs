@@ -8,10 +8,11 @@
 
 use std::hash::RandomState;
 
+use crate::cgroup::below;
 use crate::container;
 use crate::event::{Found, Image, Place};
 use crate::names::{Names, Newest};
-use crate::pair::Subject;
+use crate::pair::{Placed, Subject};
 use crate::runtime;
 use crate::source::About;
 use crate::state::{self, Format, StatePlace};
@@ -141,7 +142,8 @@ impl ContainerCgroups {
     }
 
     /// Takes where the kernel saw a runtime put a process.
-    pub fn add_place(&mut self, image: &Image, place: Place, at_ns: u64, names: &Names) {
+    pub fn add_place(&mut self, placed: &Placed, names: &Names) {
+        let image = &placed.image;
         if !self.is_believed(image, names) {
             return;
         }
@@ -151,10 +153,10 @@ impl ContainerCgroups {
             ..
         }) = called(image)
         {
-            let found = found(place, names);
+            let found = found(placed.place, names);
             let caller = names.cgroup(image.cgroup_id).map(|c| c.path.as_str());
             self.take(Some(&found), caller.unwrap_or("/"));
-            self.bind(root, id, Some(found), at_ns, By::Kernel);
+            self.bind(root, id, Some(found), placed.at_ns, By::Kernel);
         }
     }
 
@@ -207,15 +209,14 @@ impl ContainerCgroups {
     }
 
     fn change(&mut self, id: &str, change: impl FnOnce(&mut Namesakes)) {
-        let mut same = self.ids.get(id).cloned().unwrap_or_default();
-        change(&mut same);
+        let same = self.ids.get_or_default(id);
+        change(same);
         if same.by_root.len() > SAME_ID_MAX {
             same.by_root.remove(0);
         }
         if same.cgroups.len() > SAME_ID_MAX {
             same.cgroups.remove(0);
         }
-        self.ids.insert(id.to_owned(), same);
     }
 
     /// The cgroup of the container that an execution is about; `waits`: more may come.
@@ -314,12 +315,6 @@ impl ContainerCgroups {
         let mut asked = self.asked.iter();
         asked.any(|asked| below(directory, asked).is_some())
     }
-}
-
-/// What follows `above` in a path that is `above`, or below it.
-pub fn below<'a>(path: &'a str, above: &str) -> Option<&'a str> {
-    let rest = path.strip_prefix(above.trim_end_matches('/'))?;
-    (rest.is_empty() || rest.starts_with('/')).then_some(rest)
 }
 
 fn found(place: Place, names: &Names) -> Found {

@@ -85,6 +85,20 @@ impl<K: Eq + Hash, V, S: BuildHasher + Default, const MAX: usize> Newest<K, V, S
         self.young.insert(key, value);
     }
 
+    /// What was told, to be changed; it counts as told anew.
+    pub fn get_or_default<Q>(&mut self, key: &Q) -> &mut V
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
+        V: Default,
+    {
+        if !self.young.contains_key(key) {
+            let value = self.old.remove(key).unwrap_or_default();
+            self.insert(key.to_owned(), value);
+        }
+        self.young.entry(key.to_owned()).or_default()
+    }
+
     /// What was told, if that is not forgotten.
     pub fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
     where

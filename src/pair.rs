@@ -95,16 +95,6 @@ impl Process {
         let at = self.parked.iter().position(is_next)?;
         Some(self.parked.swap_remove(at))
     }
-
-    /// Applies what is parked, whatever is missing in between. True if the process ended.
-    fn apply_parked(&mut self, notes: &mut Notes, out: &mut Vec<Execution>) -> bool {
-        self.parked.sort_unstable_by_key(|event| event.seq);
-        let mut ended = false;
-        for event in std::mem::take(&mut self.parked) {
-            ended |= apply_after_gap(self, event, notes, out);
-        }
-        ended
-    }
 }
 
 /// The state machine.
@@ -114,8 +104,18 @@ pub struct Pair {
     /// Who has parked records, by time of the record, oldest first as parked.
     parked: VecDeque<(u64, ProcessId)>,
     notes: Notes,
-    /// Runtimes that have put a process somewhere, and where.
-    placed: Vec<(Box<Image>, Place)>,
+    placed: Vec<Placed>,
+}
+
+/// A runtime has put a process somewhere.
+#[derive(Debug)]
+pub struct Placed {
+    /// The runtime.
+    pub image: Box<Image>,
+    /// Where it put it, as far as is known of all hierarchies.
+    pub place: Place,
+    /// When, `CLOCK_MONOTONIC` nanoseconds.
+    pub at_ns: u64,
 }
 
 /// What is said of records beside the executions that they make.
@@ -146,7 +146,7 @@ impl Pair {
     pub fn push(&mut self, event: Event, out: &mut Vec<Execution>) {
         let id = event.process;
         if let EventKind::Attach { by, place } = event.kind {
-            return self.attached(id, by, place);
+            return self.attached(id, by, place, event.ts_ns);
         }
         let process = self.processes.entry(id).or_default();
         if event.seq < process.next_seq {
@@ -189,16 +189,40 @@ impl Pair {
         let Some((ts_ns, id)) = self.parked.pop_front() else {
             return;
         };
-        let Some(process) = self.processes.get_mut(&id) else {
+        let Some(process) = self.processes.get(&id) else {
             return;
         };
         // What it waited for may have come since.
         if !process.parked.iter().any(|event| event.ts_ns == ts_ns) {
             return;
         }
-        if process.apply_parked(&mut self.notes, out) {
+        if self.apply_parked(id, out) {
             self.processes.remove(&id);
         }
+    }
+
+    /// Applies what is parked, whatever is missing in between. True if the process ended.
+    fn apply_parked(&mut self, id: ProcessId, out: &mut Vec<Execution>) -> bool {
+        let process = self.processes.entry(id).or_default();
+        let mut parked = std::mem::take(&mut process.parked);
+        parked.sort_unstable_by_key(|event| event.seq);
+        let mut ended = false;
+        for event in parked {
+            let process = self.processes.entry(id).or_default();
+            if event.seq < process.next_seq {
+                self.notes.unpaired.late_records += 1;
+                continue;
+            }
+            // Records before this one may be lost. Each of them was an exec, so that what is
+            // open has ended unseen.
+            if event.seq > process.next_seq {
+                close_unseen(id, process, &mut self.notes, out);
+            }
+            self.note_place(&event);
+            let process = self.processes.entry(id).or_default();
+            ended |= apply(process, event, &mut self.notes, out);
+        }
+        ended
     }
 
     /// Ends what is open in processes that are no more, by a look at all processes
@@ -217,11 +241,10 @@ impl Pair {
             .collect();
         gone.sort_unstable();
         for (_, id) in gone {
-            let Some(mut process) = self.processes.remove(&id) else {
-                continue;
-            };
-            process.apply_parked(&mut self.notes, out);
-            close_unseen(id, &mut process, &mut self.notes, out);
+            self.apply_parked(id, out);
+            if let Some(mut process) = self.processes.remove(&id) {
+                close_unseen(id, &mut process, &mut self.notes, out);
+            }
         }
     }
 
@@ -354,24 +377,6 @@ fn apply(process: &mut Process, event: Event, notes: &mut Notes, out: &mut Vec<E
             true
         }
     }
-}
-
-/// The same where records before this one may be lost: each of them was an exec,
-/// so that what is open has ended unseen.
-fn apply_after_gap(
-    process: &mut Process,
-    event: Event,
-    notes: &mut Notes,
-    out: &mut Vec<Execution>,
-) -> bool {
-    if event.seq < process.next_seq {
-        notes.unpaired.late_records += 1;
-        return false;
-    }
-    if event.seq > process.next_seq {
-        close_unseen(event.process, process, notes, out);
-    }
-    apply(process, event, notes, out)
 }
 
 /// Ends what is open in a process as `?`.

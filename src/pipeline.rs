@@ -82,6 +82,12 @@ impl Pipeline {
         self
     }
 
+    /// Also finds out where the containers are that runtimes are called for.
+    pub fn with_places(mut self) -> Pipeline {
+        self.outside.keeps_places = true;
+        self
+    }
+
     /// Takes a batch; rows go to the sink.
     ///
     /// # Errors
@@ -96,56 +102,20 @@ impl Pipeline {
         for named in batch.names.drain(..) {
             self.names.add_container(named.id, &named.name);
         }
-        for directory in batch.places.cgroups.drain(..) {
-            self.outside.containers.add_directory(&directory);
-        }
+        self.outside.add_directories(&batch.places.cgroups);
         for record in Records::new(&batch.bytes, &mut self.spare) {
             match record {
                 Ok(Record::Event(event)) => self.order.push(event),
                 Ok(Record::Cgroup(cgroup)) => {
-                    if !cgroup.truncated {
-                        self.outside.containers.add_cgroup(&cgroup.path);
-                    }
+                    self.outside.add_cgroup(&cgroup);
                     self.names.add_cgroup(cgroup);
                 }
                 Err(_) => totals.decode_errors += 1,
             }
         }
-        for event in self.order.release(batch.horizon_ns) {
-            if let (Some(selection), Some(image)) = (&mut self.selection, event.image()) {
-                selection.note_exec(event.process, image.ppid);
-            }
-            if let Some(anatomy) = &mut self.anatomy
-                && !matches!(event.kind, EventKind::Attach { .. })
-            {
-                anatomy.push(event.clone());
-            }
-            let (at_ns, before) = (event.ts_ns, self.ended.len());
-            self.pair.push(event, &mut self.ended);
-            // One after the other: what an id means may change from one to the next.
-            let containers = &mut self.outside.containers;
-            for (image, place) in self.pair.take_placed() {
-                containers.add_place(&image, place, at_ns, &self.names);
-            }
-            for execution in &mut self.ended[before..] {
-                let found = containers.now((&*execution).into(), &self.names);
-                execution.container = found.map(Box::new);
-            }
-        }
-        for state in batch.places.states.drain(..) {
-            self.outside.containers.add_state(state);
-        }
-        self.pair.advance(batch.horizon_ns, &mut self.ended);
-        if let Some(look) = batch.alive.take() {
-            if let Some(anatomy) = &mut self.anatomy {
-                anatomy.look(look.clone());
-            }
-            self.look = Some(look);
-        }
-        if let Some(look) = self.look.take_if(|look| look.seen_ns <= batch.horizon_ns) {
-            let alive = |process| look.has(process);
-            self.pair.reconcile(look.seen_ns, alive, &mut self.ended);
-        }
+        self.pair_until(batch.horizon_ns);
+        self.outside.add_states(batch.places.states.drain(..));
+        self.give_up_lost(batch.horizon_ns, batch.alive.take());
         if let Some(slow) = &mut self.slow {
             for (process, start_ns) in self.pair.take_begun() {
                 slow.begin(process, start_ns);
@@ -159,6 +129,43 @@ impl Pipeline {
             anatomy.advance(batch.horizon_ns, &mut self.starts);
         }
         self.report(totals, sink)
+    }
+
+    /// Makes executions of the events up to the horizon.
+    fn pair_until(&mut self, horizon_ns: u64) {
+        for event in self.order.release(horizon_ns) {
+            if let (Some(selection), Some(image)) = (&mut self.selection, event.image()) {
+                selection.note_exec(event.process, image.ppid);
+            }
+            if let Some(anatomy) = &mut self.anatomy
+                && !matches!(event.kind, EventKind::Attach { .. })
+            {
+                anatomy.push(event.clone());
+            }
+            let before = self.ended.len();
+            self.pair.push(event, &mut self.ended);
+            // One after the other: what an id means may change from one to the next.
+            let (placed, ended) = (self.pair.take_placed(), &mut self.ended[before..]);
+            self.outside.bind(&placed, ended, &self.names);
+        }
+    }
+
+    /// Does not wait for records that are lost, nor for processes that are gone.
+    fn give_up_lost(&mut self, horizon_ns: u64, alive: Option<Alive>) {
+        let before = self.ended.len();
+        self.pair.advance(horizon_ns, &mut self.ended);
+        if let Some(look) = alive {
+            if let Some(anatomy) = &mut self.anatomy {
+                anatomy.look(look.clone());
+            }
+            self.look = Some(look);
+        }
+        if let Some(look) = self.look.take_if(|look| look.seen_ns <= horizon_ns) {
+            let has = |process| look.has(process);
+            self.pair.reconcile(look.seen_ns, has, &mut self.ended);
+        }
+        let (placed, ended) = (self.pair.take_placed(), &mut self.ended[before..]);
+        self.outside.bind(&placed, ended, &self.names);
     }
 
     /// Tells the starts that go on still, now that tracing has ended.
@@ -187,7 +194,7 @@ impl Pipeline {
     ) -> io::Result<()> {
         let mut result = Ok(());
         for start in std::mem::take(&mut self.starts) {
-            if !self.takes_start(&start) {
+            if !self.takes_start(&start, totals) {
                 continue;
             }
             if let Some(figures) = &mut totals.anatomy {
@@ -311,19 +318,23 @@ impl Pipeline {
         let due: Vec<ProcessId> = std::iter::from_fn(|| slow.next(now_ns)).collect();
         let mut undecided = Vec::new();
         for process in due {
-            let Some(execution) = self.pair.running_in(process, now_ns) else {
+            let Some(subject) = self.pair.subject(process) else {
                 continue;
             };
-            match self.verdict((&execution).into(), now_ns) {
-                Verdict::In if rows.line_passes(&execution) => {
-                    each(&self.row(&execution, &self.names.labels(&execution)));
+            match self.verdict(subject, now_ns) {
+                Verdict::In => {
+                    let running = self.pair.running_in(process, now_ns);
+                    if let Some(execution) = running.filter(|it| rows.line_passes(it)) {
+                        each(&self.row(&execution, &self.names.labels(&execution)));
+                    }
                 }
-                Verdict::In | Verdict::Out => {}
-                Verdict::Wait => undecided.push((process, execution.start_ns)),
+                Verdict::Out => {}
+                Verdict::Wait => undecided.push((process, subject.start_ns)),
             }
         }
-        let slow = self.slow.iter_mut();
-        slow.for_each(|slow| slow.again(&undecided));
+        if let Some(slow) = &mut self.slow {
+            slow.again(&undecided);
+        }
     }
 
     /// The longest of what runs still, see [`Pair::longest_running`], with what each
@@ -334,10 +345,7 @@ impl Pipeline {
         now_ns: u64,
         mut each: impl FnMut(&Row<'_>),
     ) -> Longest {
-        let taken = |process| {
-            let subject = self.pair.subject(process);
-            subject.is_some_and(|subject| self.verdict(subject, now_ns) == Verdict::In)
-        };
+        let taken = |subject: Subject<'_>| self.verdict(subject, now_ns) == Verdict::In;
         let longest = self.pair.longest_running(most, now_ns, taken);
         for execution in &longest.executions {
             each(&self.row(execution, &self.names.labels(execution)));

@@ -87,11 +87,14 @@ fn totals(view: &View) -> Totals {
 }
 
 fn pipeline(about: &About, selection: Option<Selection>, view: &View) -> Pipeline {
-    let pipeline = Pipeline::new(about, selection);
-    match view.anatomy {
-        true => pipeline.with_anatomy(),
-        false => pipeline,
+    let mut pipeline = Pipeline::new(about, selection);
+    if view.anatomy {
+        pipeline = pipeline.with_anatomy();
     }
+    if view.shows_places() {
+        pipeline = pipeline.with_places();
+    }
+    pipeline
 }
 
 fn replay(filter: &KernelFilter, paths: &[PathBuf], view: &View) -> Result<u8> {

@@ -25,7 +25,7 @@ pub fn live(
     }
     anatomy(&mut kernel, &view);
     let view = resolved(view, rows)?;
-    let places = live.record.is_some() || shows_places(&view);
+    let places = live.record.is_some() || view.shows_places();
     kernel.runtimes = kernel.from_outside() || places;
     let origin = Origin::Live(Live {
         filter: kernel,
@@ -42,13 +42,6 @@ pub fn live(
         record: live.record,
     });
     Ok(request(origin, view))
-}
-
-/// Whether rows have the cgroups of the containers that runtimes are called for.
-fn shows_places(view: &View) -> bool {
-    let rows = !view.quiet || view.output.is_some();
-    let shown = view.format == Format::Json || view.columns.contains(&Column::ContainerCgroup);
-    rows && shown && !view.anatomy
 }
 
 /// Names of containers cost a look at the disk for each.

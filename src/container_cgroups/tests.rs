@@ -69,6 +69,15 @@ fn runs(line: &str) -> Execution {
     }
 }
 
+fn seen(runtime: &Execution, place: Place, at_ns: u64) -> Placed {
+    let image = runtime.image.clone();
+    Placed {
+        image,
+        place,
+        at_ns,
+    }
+}
+
 fn state(root: &str, id: &str, directories: &[&str]) -> StatePlace {
     StatePlace {
         root: root.into(),
@@ -178,15 +187,15 @@ fn what_was_seen_last_counts() {
     let mut known = asked_for_garden();
     let create = runs("runc create --bundle /b web");
     let place = |cgroup_id, inside| Place { cgroup_id, inside };
-    known.add_place(&create.image, place(HANDLE, true), 10, &names());
+    known.add_place(&seen(&create, place(HANDLE, true), 10), &names());
     known.add_state(state("/run/runc", "web", &[]));
     let asked = |known: &ContainerCgroups| of(known, &runs("runc state web"));
     assert_eq!(asked(&known), at("/garden/web", true));
-    known.add_place(&create.image, place(ELSEWHERE, false), 30, &names());
+    known.add_place(&seen(&create, place(ELSEWHERE, false), 30), &names());
     assert_eq!(asked(&known), at("/elsewhere/web", false));
     let mut liar = runs("runc create --bundle /b web");
     liar.image.uid = 1000;
-    known.add_place(&liar.image, place(HANDLE, true), 40, &names());
+    known.add_place(&seen(&liar, place(HANDLE, true), 40), &names());
     assert_eq!(asked(&known), at("/elsewhere/web", false));
 }
 
@@ -227,7 +236,7 @@ fn what_is_older_does_not_count() {
         cgroup_id: ELSEWHERE,
         inside: false,
     };
-    known.add_place(&create.image, place, 30, &names());
+    known.add_place(&seen(&create, place, 30), &names());
     known.add_state(state("/run/runc", "web", &["/cg/memory/garden/web"]));
     assert_eq!(
         of(&known, &runs("runc state web")),
@@ -241,7 +250,7 @@ fn what_is_older_does_not_count() {
         cgroup_id: HANDLE,
         inside: true,
     };
-    known.add_place(&create.image, place, 40, &names());
+    known.add_place(&seen(&create, place, 40), &names());
     assert_eq!(of(&known, &ended), at("/elsewhere/web", false));
     assert_eq!(of(&known, &runs("runc state web")), at("/garden/web", true));
 }

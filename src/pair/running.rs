@@ -65,15 +65,7 @@ impl Pair {
     /// What runs in this process still.
     pub fn subject(&self, process: ProcessId) -> Option<Subject<'_>> {
         let open = self.processes.get(&process)?.open.as_ref()?;
-        Some(Subject {
-            process,
-            image: &open.image,
-            start_ns: open.start_ns,
-            ended_ns: None,
-            container: None,
-            place: open.place,
-            part_of: open.part_of,
-        })
+        Some(open.subject(process))
     }
 
     /// What runs in this process still, as an execution up to `now_ns`.
@@ -83,17 +75,17 @@ impl Pair {
     }
 
     /// The longest of what runs still, for looks that are taken often: the others are
-    /// counted, but not copied; `taken` says which are meant. `most` of what was seen to start, and `most` of what
-    /// ran before.
+    /// counted, but not copied. `taken` says which are meant. `most` of what was seen to
+    /// start, and `most` of what ran before.
     pub fn longest_running(
         &self,
         most: usize,
         now_ns: u64,
-        taken: impl Fn(ProcessId) -> bool,
+        taken: impl Fn(Subject<'_>) -> bool,
     ) -> Longest {
         let open = self.processes.iter().filter_map(|(id, process)| {
             let open = process.open.as_ref()?;
-            taken(*id).then_some((open.start_ns, *id, open))
+            taken(open.subject(*id)).then_some((open.start_ns, *id, open))
         });
         let (seen, before): (Vec<_>, Vec<_>) = open.partition(|(.., open)| open.start_known);
         let count = (seen.len() + before.len()) as u64;
@@ -105,6 +97,20 @@ impl Pair {
             count,
             ran_before,
             executions: longest.into_iter().map(snapshot).collect(),
+        }
+    }
+}
+
+impl Open {
+    fn subject(&self, process: ProcessId) -> Subject<'_> {
+        Subject {
+            process,
+            image: &self.image,
+            start_ns: self.start_ns,
+            ended_ns: None,
+            container: None,
+            place: self.place,
+            part_of: self.part_of,
         }
     }
 }

@@ -11,18 +11,22 @@ use crate::event::{Execution, Image, ProcessId};
 use crate::filter::{Miss, Selection};
 use crate::hash::QuickBuild;
 use crate::label::Labels;
-use crate::names::Newest;
+use crate::names::{Names, Newest};
 use crate::nearest::{About, Kind};
-use crate::pair::Subject;
+use crate::pair::{Placed, Subject};
 use crate::runtime;
 use crate::source;
+use crate::state::StatePlace;
+use crate::text::base_name;
+use crate::wire::CgroupName;
 
 /// What decides on an execution's container comes within this time of its start: a file has
 /// to be read, by a thread that nobody waits for.
 const HOLD_NS: u64 = 1_000_000_000;
 /// Runtimes that have ended and are kept in mind, the newest half of that at least.
 const ENDED_MAX: usize = 8192;
-/// What held executions may take in memory; one more is decided by what is known.
+/// What held executions may take in memory; where it is more, all are decided by what is
+/// known.
 const HELD_MAX_BYTES: usize = 16 << 20;
 /// When nothing more can come.
 const NEVER_NS: u64 = u64::MAX;
@@ -39,7 +43,7 @@ pub(super) enum Verdict {
 /// What is known beyond the executions themselves.
 #[derive(Debug, Default)]
 pub(super) struct Outside {
-    pub(super) containers: ContainerCgroups,
+    containers: ContainerCgroups,
     /// Runtimes that have ended: what they started may end, or be decided, later.
     ended: Newest<ProcessId, EndedRuntime, QuickBuild, ENDED_MAX>,
     /// Ended, but not decided.
@@ -48,6 +52,8 @@ pub(super) struct Outside {
     waiting: HashSet<ProcessId>,
     /// Cgroups were asked for, now or when it was recorded.
     asked: bool,
+    /// Somebody needs to know where containers are.
+    pub(super) keeps_places: bool,
     /// All that a runtime starts counts as its work, not its `init` alone.
     follows: bool,
 }
@@ -61,9 +67,11 @@ struct EndedRuntime {
 
 impl Outside {
     pub(super) fn new(about: &source::About, asked_now: bool) -> Outside {
+        let asked = asked_now || !about.cgroups.is_empty();
         Outside {
             containers: ContainerCgroups::new(about),
-            asked: asked_now || !about.cgroups.is_empty(),
+            asked,
+            keeps_places: asked,
             follows: about.follows,
             ..Outside::default()
         }
@@ -72,6 +80,44 @@ impl Outside {
     /// Whether something waits for a later batch.
     pub(super) fn waits(&self) -> bool {
         !self.held.is_empty()
+    }
+
+    /// Takes cgroups that were there when tracing began.
+    pub(super) fn add_directories(&mut self, directories: &[String]) {
+        if self.keeps_places {
+            directories
+                .iter()
+                .for_each(|directory| self.containers.add_directory(directory));
+        }
+    }
+
+    /// Takes the name of a cgroup.
+    pub(super) fn add_cgroup(&mut self, cgroup: &CgroupName) {
+        if self.keeps_places && !cgroup.truncated {
+            self.containers.add_cgroup(&cgroup.path);
+        }
+    }
+
+    /// Takes what runtimes keep on disk.
+    pub(super) fn add_states(&mut self, states: impl Iterator<Item = StatePlace>) {
+        if self.keeps_places {
+            states.for_each(|state| self.containers.add_state(state));
+        }
+    }
+
+    /// Binds ids to the places where runtimes were seen to put something, and what has ended
+    /// to what its id means now.
+    pub(super) fn bind(&mut self, placed: &[Placed], ended: &mut [Execution], names: &Names) {
+        if !self.keeps_places {
+            return;
+        }
+        for placed in placed {
+            self.containers.add_place(placed, names);
+        }
+        for execution in ended {
+            let found = self.containers.now((&*execution).into(), names);
+            execution.container = found.map(Box::new);
+        }
     }
 }
 
@@ -83,38 +129,48 @@ impl Pipeline {
         if !self.outside.held.is_empty() {
             ended.splice(..0, self.outside.held.drain(..));
         }
-        if self.outside.asked {
+        if self.outside.keeps_places {
             self.note_runtimes(&ended, now_ns);
         }
         if self.selection.is_some() || ended.iter().any(|e| e.image.elsewhere) {
-            let (mut waits, mut held_bytes) = (Vec::new(), 0);
-            let others = ended.extract_if(.., |execution| {
-                let subject = Subject::from(&*execution);
-                let mut verdict = self.verdict(subject, now_ns);
-                let image = &execution.image;
-                let bytes = size_of_val(execution) + size_of_val(&**image) + image.argv.bytes.len();
-                match verdict == Verdict::Wait && held_bytes + bytes > HELD_MAX_BYTES {
-                    true => verdict = self.verdict(subject, NEVER_NS),
-                    false if verdict == Verdict::Wait => held_bytes += bytes,
-                    false => {}
-                }
-                if verdict != Verdict::In {
-                    waits.push(verdict == Verdict::Wait);
-                }
-                verdict != Verdict::In
-            });
-            let others: Vec<Execution> = others.collect();
-            for (execution, waits) in others.into_iter().zip(waits) {
-                match waits {
-                    true => self.outside.held.push(execution),
-                    false => {
-                        self.count_left_out((&execution).into(), totals);
-                        self.spare.give(execution.image);
-                    }
+            let mut waiting = self.decide(&mut ended, now_ns, totals);
+            if waiting.iter().map(bytes).sum::<usize>() > HELD_MAX_BYTES {
+                self.note_runtimes(&waiting, NEVER_NS);
+                self.decide(&mut waiting, NEVER_NS, totals);
+                ended.append(&mut waiting);
+            }
+            self.outside.held = waiting;
+        }
+        self.ended = ended;
+    }
+
+    /// Leaves in `executions` what is asked for; returns what more may come for.
+    fn decide(
+        &mut self,
+        executions: &mut Vec<Execution>,
+        now_ns: u64,
+        totals: &mut Totals,
+    ) -> Vec<Execution> {
+        let mut waits = Vec::new();
+        let others = executions.extract_if(.., |execution| {
+            let verdict = self.verdict((&*execution).into(), now_ns);
+            if verdict != Verdict::In {
+                waits.push(verdict == Verdict::Wait);
+            }
+            verdict != Verdict::In
+        });
+        let others: Vec<Execution> = others.collect();
+        let mut waiting = Vec::new();
+        for (execution, waits) in others.into_iter().zip(waits) {
+            match waits {
+                true => waiting.push(execution),
+                false => {
+                    self.count_left_out((&execution).into(), totals);
+                    self.spare.give(execution.image);
                 }
             }
         }
-        self.ended = ended;
+        waiting
     }
 
     fn note_runtimes(&mut self, ended: &[Execution], now_ns: u64) {
@@ -146,6 +202,9 @@ impl Pipeline {
             Some(Miss::Scope) => {}
             Some(Miss::Uid) => totals.left_out.by_uid += 1,
             Some(Miss::Name) => totals.left_out.add_name(runtime()),
+            None if self.has_lost_its_runtime(subject) => {
+                totals.summary.undecided += u64::from(!self.is_strict());
+            }
             // It is decided as its runtime is.
             None if subject.part_of.is_some() => {}
             None if runtime().is_none() => totals.left_out.by_cgroup += 1,
@@ -203,9 +262,16 @@ impl Pipeline {
     /// The runtime that decides: of its `init`, and of all that it started where that is
     /// followed.
     fn runtime_that_counts(&self, subject: Subject<'_>) -> Option<ProcessId> {
+        let runtime = subject.part_of?;
         let follows = self.outside.follows && subject.image.elsewhere;
-        let counts = follows || runtime_of(subject.image).is_some();
-        subject.part_of.filter(|_| counts)
+        (follows || runtime_of(subject.image).is_some()).then_some(runtime)
+    }
+
+    /// Whether nothing is known any more of the runtime that decides.
+    fn has_lost_its_runtime(&self, subject: Subject<'_>) -> bool {
+        self.runtime_that_counts(subject).is_some_and(|runtime| {
+            self.pair.subject(runtime).is_none() && self.outside.ended.get(&runtime).is_none()
+        })
     }
 
     fn verdict_by_runtime(&self, runtime: ProcessId, subject: Subject<'_>, now_ns: u64) -> Verdict {
@@ -264,7 +330,7 @@ impl Pipeline {
     }
 
     /// The same of a start.
-    pub(super) fn takes_start(&self, start: &Start) -> bool {
+    pub(super) fn takes_start(&self, start: &Start, totals: &mut Totals) -> bool {
         let (process, image) = (start.main, &*start.image);
         if let Some(selection) = &self.selection
             && selection.misses(process.tgid, image).is_some()
@@ -277,8 +343,11 @@ impl Pipeline {
         if let Some(runtime) = self.outside.ended.get(&process) {
             return runtime.asked_for;
         }
-        let runtime = self.pair.subject(process);
-        runtime.is_some_and(|runtime| self.verdict(runtime, NEVER_NS) == Verdict::In)
+        if let Some(runtime) = self.pair.subject(process) {
+            return self.verdict(runtime, NEVER_NS) == Verdict::In;
+        }
+        totals.summary.undecided += u64::from(!self.is_strict());
+        false
     }
 
     /// Whether where it ran is enough.
@@ -302,7 +371,9 @@ impl Pipeline {
         subject: Subject<'_>,
         labels: &Labels<'_>,
     ) -> Option<String> {
-        labels.runtime?;
+        if !self.outside.keeps_places || labels.runtime.is_none() {
+            return None;
+        }
         let of_runtime = || {
             let runtime = subject.part_of?;
             match self.pair.subject(runtime) {
@@ -325,6 +396,12 @@ impl Pipeline {
     }
 }
 
+/// What a held execution takes in memory.
+fn bytes(execution: &Execution) -> usize {
+    let image = &execution.image;
+    size_of_val(execution) + size_of_val(&**image) + image.argv.bytes.len()
+}
+
 /// The runtime that an image is an invocation of.
 fn runtime_of(image: &Image) -> Option<&'static str> {
     let argv = &image.argv;
@@ -335,7 +412,7 @@ fn runtime_of(image: &Image) -> Option<&'static str> {
 /// What a person calls it: the base name of its first argument, or its comm.
 fn program(image: &Image) -> String {
     let first = image.argv.first().unwrap_or_default();
-    let base = first.rsplit(|&b| b == b'/').next().unwrap_or_default();
+    let base = base_name(first);
     let name = if base.is_empty() { image.comm() } else { base };
     String::from_utf8_lossy(name).into_owned()
 }

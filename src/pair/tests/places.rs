@@ -146,3 +146,38 @@ fn a_hierarchy_that_is_not_shown_is_no_place() {
     ]);
     assert_eq!(found, [(2, None, None)]);
 }
+
+/// An exec was lost before the one that says where the container is: it says so all the same
+/// when that is given up, and when the process is found to be gone.
+#[test]
+fn what_waited_for_a_lost_record_has_its_place() {
+    let after_a_loss = || {
+        let mut pair = Pair::default();
+        let mut out = Vec::new();
+        let mut moved = unmatched(3, 3, 12);
+        if let EventKind::Unmatched { place, .. } = &mut moved.kind {
+            *place = Some(INSIDE);
+        }
+        for event in [
+            exec(2, 1, 10, "runc\0create\0web\0"),
+            fork(3, 2, 11, None),
+            moved,
+        ] {
+            pair.push(event, &mut out);
+        }
+        assert!(pair.take_placed().is_empty());
+        (pair, out)
+    };
+    let (mut given_up, mut out) = after_a_loss();
+    given_up.advance(12 + GIVE_UP_NS, &mut out);
+    let (mut gone, _) = after_a_loss();
+    gone.reconcile(20, |process| process == id(2), &mut out);
+    for mut pair in [given_up, gone] {
+        let placed = pair.take_placed();
+        assert_eq!(placed.len(), 1);
+        assert_eq!((placed[0].place, placed[0].at_ns), (INSIDE, 12));
+        pair.push(exit(2, 2, 30, true), &mut out);
+        let runtime = out.pop().expect("it has ended");
+        assert_eq!(runtime.place, Some(INSIDE));
+    }
+}
