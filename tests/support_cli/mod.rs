@@ -8,7 +8,6 @@
 
 pub mod live;
 pub mod recordings;
-pub mod starts;
 pub mod story;
 
 use std::ffi::OsStr;

@@ -1,9 +1,8 @@
 //! Starts of containers, as runc and crun make them.
 
-use super::story::{Story, code, image, image_of};
+use super::{MS, SIGKILL};
+use crate::support_cli::story::{Story, code, image, image_of};
 
-const MS: u64 = 1000;
-const SIGKILL: u32 = 9;
 const ID: &str = "4f797c539e6c745de61a93ca3ff892358ecbcaccd8414d5db545c38428142970";
 
 /// runc, up to its process in the container: `m` forks `m+1`, that `m+2`, that `m+3`.
