@@ -384,14 +384,7 @@ impl Execution {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn argv(bytes: &[u8]) -> Argv {
-        Argv {
-            bytes: bytes.to_vec(),
-            true_bytes: bytes.len() as u32,
-            fault: false,
-        }
-    }
+    use crate::fixture::argv;
 
     fn args(bytes: &[u8]) -> Vec<Vec<u8>> {
         argv(bytes).args().map(<[u8]>::to_vec).collect()

@@ -154,37 +154,26 @@ impl Selection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Argv, End, WaitStatus};
+    use crate::event::{End, WaitStatus};
+    use crate::fixture;
     use regex::bytes::Regex;
     use std::time::Duration;
 
-    fn execution(args: &[u8], code: u32) -> Execution {
+    fn execution(args: &str, code: u32) -> Execution {
         Execution {
             process: ProcessId {
                 tgid: 7,
                 start_ns: 1,
             },
-            image: Box::new(Image {
+            start_ns: 10,
+            end_ns: 10 + 5_000_000,
+            end: End::Exit(WaitStatus(code << 8)),
+            ..fixture::execution(Image {
                 ppid: 3,
                 uid: 1000,
                 comm: *b"exe\0\0\0\0\0\0\0\0\0\0\0\0\0",
-                argv: Argv {
-                    bytes: args.to_vec(),
-                    true_bytes: args.len() as u32,
-                    fault: false,
-                },
-                ..Image::default()
-            }),
-            start_ns: 10,
-            start_known: true,
-            end_ns: 10 + 5_000_000,
-            end: End::Exit(WaitStatus(code << 8)),
-            reexecs: 0,
-            used: None,
-            maxrss_pages: None,
-            place: None,
-            part_of: None,
-            container: None,
+                ..fixture::image(args)
+            })
         }
     }
 
@@ -220,8 +209,8 @@ mod tests {
 
     #[test]
     fn rows_are_chosen() {
-        let ok = execution(b"runc\0state\0", 0);
-        let bad = execution(b"runc\0exec\0", 1);
+        let ok = execution("runc\0state\0", 0);
+        let bad = execution("runc\0exec\0", 1);
         assert!(RowFilter::default().passes(&ok));
         let failed = RowFilter {
             failed: true,
@@ -265,7 +254,7 @@ mod tests {
             ..KernelFilter::default()
         };
         let mut selection = Selection::new(&filter, "");
-        let mut grandchild = execution(b"x\0", 0);
+        let mut grandchild = execution("x\0", 0);
         grandchild.process.tgid = 8;
         grandchild.image.ppid = 7;
         assert!(!passes(&selection, &grandchild));
@@ -274,7 +263,7 @@ mod tests {
         selection.note_exec(process(8, 80), 7);
         // It ends before its parent does.
         assert!(passes(&selection, &grandchild));
-        assert!(passes(&selection, &execution(b"x\0", 0)));
+        assert!(passes(&selection, &execution("x\0", 0)));
         // It execs once more, when its parent is no member any longer.
         selection.note_exec(process(7, 71), 1);
         selection.note_exec(process(8, 80), 1);
@@ -290,7 +279,7 @@ mod tests {
             names: vec![name.as_bytes().to_vec()],
             ..KernelFilter::default()
         };
-        let mut cut = execution(b"/usr/sbin/my", 0);
+        let mut cut = execution("/usr/sbin/my", 0);
         cut.image.argv.true_bytes = 40;
         assert!(!passes(&Selection::new(&filter("my"), ""), &cut));
         cut.image.argv.true_bytes = 12;

@@ -129,39 +129,19 @@ fn shown(bytes: &[u8]) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Argv, End, Image, ProcessId, WaitStatus};
+    use crate::event::Image;
+    use crate::fixture;
 
-    fn execution(args: &[u8]) -> Execution {
-        Execution {
-            process: ProcessId {
-                tgid: 1,
-                start_ns: 1,
-            },
-            image: Box::new(Image {
-                comm: *b"6\x1b\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
-                argv: Argv {
-                    bytes: args.to_vec(),
-                    true_bytes: args.len() as u32,
-                    fault: false,
-                },
-                ..Image::default()
-            }),
-            start_ns: 0,
-            start_known: true,
-            end_ns: 1,
-            end: End::Exit(WaitStatus(0)),
-            reexecs: 0,
-            used: None,
-            maxrss_pages: None,
-            place: None,
-            part_of: None,
-            container: None,
-        }
+    fn execution(args: &str) -> Execution {
+        fixture::execution(Image {
+            comm: *b"6\x1b\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+            ..fixture::image(args)
+        })
     }
 
     #[test]
     fn a_runtime_is_grouped_by_its_command() {
-        let runc = execution(b"/usr/sbin/runc\0--log\0x\0create\0--bundle\0/b\0web\0");
+        let runc = execution("/usr/sbin/runc\0--log\0x\0create\0--bundle\0/b\0web\0");
         let labels = Labels::new(&runc, None);
         assert_eq!(labels.group(Key::Action, &runc), "runc create");
         assert_eq!(labels.container.as_deref(), Some("web"));
@@ -172,7 +152,7 @@ mod tests {
 
     #[test]
     fn others_by_their_name_made_printable() {
-        let other = execution(b"x\0");
+        let other = execution("x\0");
         let cgroup = Cgroup::new("/user.slice".into(), false);
         let labels = Labels::new(&other, Some(&cgroup));
         assert_eq!(labels.group(Key::Action, &other), "6\\x1b");

@@ -18,6 +18,8 @@ pub mod engine;
 pub mod event;
 pub mod files;
 pub mod filter;
+#[cfg(test)]
+mod fixture;
 pub mod hash;
 pub mod label;
 pub mod loss;

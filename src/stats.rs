@@ -174,26 +174,16 @@ impl Stats {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Image, ProcessId, Usage, WaitStatus};
+    use crate::event::{Image, Usage, WaitStatus};
+    use crate::fixture;
     use proptest::prelude::*;
 
     fn execution(time_ns: u64, code: u32) -> Execution {
         Execution {
-            process: ProcessId {
-                tgid: 1,
-                start_ns: 1,
-            },
-            image: Box::new(Image::default()),
             start_ns: 5,
-            start_known: true,
             end_ns: 5 + time_ns,
             end: End::Exit(WaitStatus(code << 8)),
-            reexecs: 0,
-            used: None,
-            maxrss_pages: None,
-            place: None,
-            part_of: None,
-            container: None,
+            ..fixture::execution(Image::default())
         }
     }
 

@@ -193,15 +193,8 @@ pub fn short_duration(ns: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture::argv;
     use proptest::prelude::*;
-
-    fn argv(bytes: &[u8]) -> Argv {
-        Argv {
-            bytes: bytes.to_vec(),
-            true_bytes: bytes.len() as u32,
-            fault: false,
-        }
-    }
 
     fn line(argv: &Argv, quote: bool) -> String {
         let mut out = String::new();

@@ -1,7 +1,8 @@
 //! Starts as runtimes make them, by the chains that were measured.
 
 use super::*;
-use crate::event::{Argv, Event, EventKind, Usage};
+use crate::event::{Event, EventKind, Usage};
+use crate::fixture;
 use std::collections::HashMap;
 
 /// Events of some processes, by their pids; times are in microseconds.
@@ -21,21 +22,10 @@ pub(super) fn process(pid: u32) -> ProcessId {
 }
 
 pub(super) fn image(line: &str, ppid: u32) -> Box<Image> {
-    let mut bytes = line.replace(' ', "\0").into_bytes();
-    bytes.push(0);
-    let first = line.split(' ').next().unwrap_or_default();
-    let base = first.rsplit('/').next().unwrap_or_default().as_bytes();
-    let mut comm = [0; 16];
-    comm[..base.len().min(15)].copy_from_slice(&base[..base.len().min(15)]);
+    let args = format!("{}\0", line.replace(' ', "\0"));
     Box::new(Image {
         ppid,
-        comm,
-        argv: Argv {
-            true_bytes: bytes.len() as u32,
-            bytes,
-            fault: false,
-        },
-        ..Image::default()
+        ..fixture::image(args)
     })
 }
 

@@ -1,5 +1,6 @@
 use super::*;
-use crate::event::{Argv, End, Execution, ProcessId};
+use crate::event::{End, Execution};
+use crate::fixture;
 use crate::wire::CgroupName;
 
 /// The cgroup of whoever calls runtimes, and one that is a container's.
@@ -37,35 +38,13 @@ fn asked_for_garden() -> ContainerCgroups {
 }
 
 fn runs(line: &str) -> Execution {
-    let bytes: Vec<u8> = line
-        .split(' ')
-        .flat_map(|arg| [arg.as_bytes(), b"\0"].concat())
-        .collect();
+    let args = format!("{}\0", line.replace(' ', "\0"));
     Execution {
-        process: ProcessId {
-            tgid: 7,
-            start_ns: 70,
-        },
-        image: Box::new(Image {
-            comm: *b"runc\0\0\0\0\0\0\0\0\0\0\0\0",
-            cgroup_id: GDN,
-            argv: Argv {
-                true_bytes: bytes.len() as u32,
-                bytes,
-                fault: false,
-            },
-            ..Image::default()
-        }),
-        start_ns: 71,
-        start_known: true,
-        end_ns: 72,
         end: End::Running,
-        reexecs: 0,
-        used: None,
-        maxrss_pages: None,
-        place: None,
-        part_of: None,
-        container: None,
+        ..fixture::execution(Image {
+            cgroup_id: GDN,
+            ..fixture::image(args)
+        })
     }
 }
 

@@ -5,7 +5,8 @@ mod places;
 mod running;
 
 use super::*;
-use crate::event::{Argv, WaitStatus};
+use crate::event::WaitStatus;
+use crate::fixture;
 
 fn id(tgid: u32) -> ProcessId {
     ProcessId {
@@ -15,14 +16,7 @@ fn id(tgid: u32) -> ProcessId {
 }
 
 fn image(args: &str) -> Box<Image> {
-    Box::new(Image {
-        argv: Argv {
-            bytes: args.as_bytes().to_vec(),
-            true_bytes: args.len() as u32,
-            fault: false,
-        },
-        ..Image::default()
-    })
+    Box::new(fixture::image(args))
 }
 
 fn event(tgid: u32, seq: u32, ts_ns: u64, kind: EventKind) -> Event {

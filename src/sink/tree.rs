@@ -86,7 +86,8 @@ impl<W: Write, F: FnMut() -> Option<usize>> Sink for Tree<W, F> {
 mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::event::{Argv, End, Execution, Image, ProcessId, WaitStatus};
+    use crate::event::{Execution, Image, ProcessId};
+    use crate::fixture;
     use crate::label::Labels;
     use crate::row::TABLE;
     use crate::sink::table::Style;
@@ -95,25 +96,12 @@ mod tests {
         let start_ns = u64::from(tgid) * 1000;
         Execution {
             process: ProcessId { tgid, start_ns },
-            image: Box::new(Image {
-                ppid,
-                argv: Argv {
-                    bytes: b"a\x1b[31m\n\0".to_vec(),
-                    true_bytes: 8,
-                    fault: false,
-                },
-                ..Image::default()
-            }),
             start_ns: start_ns + 1,
-            start_known: true,
             end_ns: 1_000_000,
-            end: End::Exit(WaitStatus(0)),
-            reexecs: 0,
-            used: None,
-            maxrss_pages: None,
-            place: None,
-            part_of: None,
-            container: None,
+            ..fixture::execution(Image {
+                ppid,
+                ..fixture::image("a\x1b[31m\n\0")
+            })
         }
     }
 

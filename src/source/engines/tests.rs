@@ -1,4 +1,5 @@
 use super::*;
+use crate::fixture;
 
 const ID: &str = "4f797c539e6c745de61a93ca3ff892358ecbcaccd8414d5db545c38428142970";
 
@@ -205,16 +206,10 @@ fn only_who_is_outside_of_containers_gives_a_bundle() {
             "runc\0create\0--bundle\0{}\0{container}\0",
             bundle.display()
         );
-        let argv = crate::event::Argv {
-            true_bytes: args.len() as u32,
-            bytes: args.into_bytes(),
-            fault: false,
-        };
         let image = Image {
             uid,
-            argv,
             cgroup_id: 7,
-            ..Image::default()
+            ..fixture::image(args)
         };
         let mut hosts = Hosts::default();
         if let Some(of_container) = of_container {
