@@ -29,19 +29,6 @@ fn named(line: &str) -> (u32, String) {
     (pid, fields[3..].join(" "))
 }
 
-/// Asks until the list has the process: its exec may be younger than what was read.
-fn ask_for(live: &Live, pid: u32) {
-    let begins = format!("  {pid} ");
-    let end = Instant::now() + SOON;
-    while Instant::now() < end {
-        live.signal(Signal::SIGUSR1);
-        if live.hear_within(Duration::from_millis(500), |line| line.starts_with(&begins)) {
-            return;
-        }
-    }
-    panic!("{pid} is not listed");
-}
-
 /// Nothing is stopped by it, and rows and figures are as without.
 #[test]
 fn a_signal_asks_what_runs() {
@@ -53,7 +40,7 @@ fn a_signal_asks_what_runs() {
         live.signal(Signal::SIGUSR1);
         live.hear(&["execlat: nothing that matches runs now"]);
         let sleepers = [Sleeper::new(&yard), Sleeper::new(&yard)];
-        ask_for(&live, sleepers[1].pid());
+        live.list_until(sleepers[1].pid());
         yard.run("/bin/true seen");
         let ran = live.finish_by(Signal::SIGINT);
         assert_eq!(ran.status, 0, "{ran:?}");
@@ -100,7 +87,7 @@ fn a_signal_asks_what_a_command_runs() {
     };
     // In this order: whoever waits for a list passes over other lines.
     live.hear(&[&slow(pid)]);
-    ask_for(&live, pid);
+    live.list_until(pid);
     live.signal_group(Signal::SIGTERM);
     let ran = live.finish();
     // Others may be slow too on a busy machine.

@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -11,7 +10,7 @@ use crate::common::text;
 use crate::driver::Started;
 use crate::due::wait_for_payload;
 use crate::host::Runtime;
-use crate::support_cli::{Live, SOON};
+use crate::support_cli::Live;
 
 use super::PAYLOAD;
 use super::worker::{Caller, Ends, Worker, create_files};
@@ -19,19 +18,6 @@ use super::worker::{Caller, Ends, Worker, create_files};
 const ASKED: &str = "execlat: running now, longest first:";
 const SLOW: &str = "execlat: slow, still running:";
 const LAST: &str = "execlat: still running, longest first:";
-
-/// Asks until the list has the process.
-fn ask_for(live: &Live, pid: u32) {
-    let begins = format!("  {pid} ");
-    let end = Instant::now() + SOON;
-    while Instant::now() < end {
-        live.signal(Signal::SIGUSR1);
-        if live.hear_within(Duration::from_millis(500), |line| line.starts_with(&begins)) {
-            return;
-        }
-    }
-    panic!("{pid} is not listed");
-}
 
 /// Waits for the line of `--slow` of each, in whatever order.
 fn hear_slow(live: &Live, pids: &[u32]) {
@@ -84,7 +70,7 @@ fn in_flight(runtime: Option<Runtime>) {
     let inside = lasting(&mut caller, &asked, [&old, &new]);
     let pids = inside.each_ref().map(|started| started.pid);
     hear_slow(&live, &pids);
-    pids.iter().for_each(|&pid| ask_for(&live, pid));
+    pids.iter().for_each(|&pid| live.list_until(pid));
     let ran = live.finish_by(Signal::SIGINT);
     assert_eq!(ran.status, 0, "{ran:?}");
 

@@ -81,6 +81,20 @@ impl Live {
         false
     }
 
+    /// Asks for the list of what runs until it has the process, whose exec may be younger
+    /// than what was read.
+    pub fn list_until(&self, pid: u32) {
+        let begins = format!("  {pid} ");
+        let end = Instant::now() + SOON;
+        while Instant::now() < end {
+            self.signal(Signal::SIGUSR1);
+            if self.hear_within(Duration::from_millis(500), |line| line.starts_with(&begins)) {
+                return;
+            }
+        }
+        panic!("{pid} is not listed");
+    }
+
     fn wait_until_it_traces(&self) {
         let mut before = Vec::new();
         while let Ok(line) = self.said.recv_timeout(PATIENCE) {
