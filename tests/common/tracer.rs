@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rustix::process::{Signal as RawSignal, set_parent_process_death_signal};
 use serde_json::Value;
 
 use super::{PATIENCE, execlat, probe_args, text};
@@ -43,35 +44,43 @@ impl Tracer {
     pub fn start_with<S: AsRef<str>>(scratch: &Path, probe: &[String], args: &[S]) -> Tracer {
         let rows = scratch.join("rows.json");
         let file = File::create(&rows).expect("file for rows");
-        let mut child = Command::new(execlat())
+        let mut command = Command::new(execlat());
+        command
             .args(["-j", "-v"])
             .args(probe)
             .args(args.iter().map(AsRef::as_ref))
+            .stdout(file);
+        let (mut tracer, said) = Tracer::of(&mut command, rows);
+        tracer.wait_until_live(&said);
+        tracer
+    }
+
+    /// A command that runs execlat, and each line that it says. What kills it is there
+    /// before anything else can fail.
+    fn of(command: &mut Command, rows: PathBuf) -> (Tracer, Receiver<String>) {
+        let child = ending_with_us(command)
             .stdin(Stdio::null())
-            .stdout(file)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|e| panic!("{}: {e}", execlat().display()));
+        let mut tracer = Tracer {
+            child,
+            rows,
+            stderr: None,
+        };
         let (live, said) = channel();
-        let pipe = BufReader::new(child.stderr.take().expect("a pipe"));
-        let stderr = spawn(move || {
+        let pipe = BufReader::new(tracer.child.stderr.take().expect("a pipe"));
+        tracer.stderr = Some(spawn(move || {
             let mut all = String::new();
-            for line in pipe.lines() {
-                let line =
-                    String::from_utf8_lossy(&line.unwrap_or_default().into_bytes()).into_owned();
+            for line in pipe.split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line).into_owned();
                 all.push_str(&line);
                 all.push('\n');
                 let _ = live.send(line);
             }
             all
-        });
-        let mut tracer = Tracer {
-            child,
-            rows,
-            stderr: Some(stderr),
-        };
-        tracer.wait_until_live(&said);
-        tracer
+        }));
+        (tracer, said)
     }
 
     fn wait_until_live(&mut self, said: &Receiver<String>) {
@@ -146,31 +155,21 @@ impl Observed {
     ) -> (Observed, String, Duration) {
         let rows = scratch.join("rows.json");
         let began = Instant::now();
-        let mut child = Command::new(execlat())
-            .args(["-j", "-v", "-o", text(&rows)])
+        let mut all = Command::new(execlat());
+        all.args(["-j", "-v", "-o", text(&rows)])
             .args(probe_args())
             .args(args)
             .arg("--")
             .args(command)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|e| panic!("{}: {e}", execlat().display()));
-        let mut out = child.stdout.take().expect("a pipe");
-        let mut err = child.stderr.take().expect("a pipe");
-        let stderr = spawn(move || {
-            let mut text = Vec::new();
-            let _ = err.read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
-        });
+            .stdout(Stdio::piped());
+        let (mut tracer, _) = Tracer::of(&mut all, rows);
+        let mut out = tracer.child.stdout.take().expect("a pipe");
         let mut written = String::new();
         out.read_to_string(&mut written)
             .expect("the command's output");
-        let status = wait(&mut child);
+        wait(&mut tracer.child);
         let elapsed = began.elapsed();
-        let stderr = stderr.join().expect("the reader of its stderr");
-        (Observed::read(&rows, status, stderr), written, elapsed)
+        (tracer.finish(), written, elapsed)
     }
 
     fn read(path: &Path, status: ExitStatus, stderr: String) -> Observed {
@@ -205,6 +204,15 @@ impl Observed {
         let by_signal = self.status.signal().map(|s| 128 + s);
         self.status.code().or(by_signal).expect("a status")
     }
+}
+
+/// Kills what the command runs once the thread that starts it ends: so a test that is
+/// itself killed leaves no execlat behind.
+#[allow(unsafe_code, reason = "it needs a word between fork and exec")]
+pub fn ending_with_us(command: &mut Command) -> &mut Command {
+    let kill = || Ok(set_parent_process_death_signal(Some(RawSignal::KILL))?);
+    // SAFETY: between fork and exec it makes one system call, and allocates nothing.
+    unsafe { command.pre_exec(kill) }
 }
 
 fn wait(child: &mut Child) -> ExitStatus {

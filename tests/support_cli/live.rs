@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use super::{Ran, shell_status};
+use crate::common::tracer::ending_with_us;
 use crate::common::{self, Cgroup, PATIENCE};
 
 /// Long enough for anything that is to happen at once.
@@ -35,7 +36,7 @@ impl Live {
 
     /// The same of a command that runs `execlat -v` in the end.
     pub fn start_as(command: &mut Command) -> Live {
-        let mut child = command
+        let child = ending_with_us(command)
             .env_remove("NO_COLOR")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -43,13 +44,15 @@ impl Live {
             .process_group(0)
             .spawn()
             .unwrap_or_else(|e| panic!("{command:?}: {e}"));
-        let (live, said) = channel();
-        let pipe = child.stderr.take().expect("a pipe");
-        let live = Live {
+        let (tell, said) = channel();
+        // What kills it is there before anything else can fail.
+        let mut live = Live {
             child,
-            stderr: Some(spawn(move || keep(pipe, &live))),
+            stderr: None,
             said,
         };
+        let pipe = live.child.stderr.take().expect("a pipe");
+        live.stderr = Some(spawn(move || keep(pipe, &tell)));
         live.wait_until_it_traces();
         live
     }
