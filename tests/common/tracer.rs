@@ -130,7 +130,7 @@ impl Tracer {
 
     /// Waits for it to end by itself.
     pub fn finish(mut self) -> Observed {
-        let status = wait(&mut self.child);
+        let status = wait(&mut self.child, "execlat");
         let stderr = self.stderr.take().map(JoinHandle::join);
         let stderr = stderr
             .and_then(Result::ok)
@@ -167,9 +167,21 @@ impl Observed {
         let mut written = String::new();
         out.read_to_string(&mut written)
             .expect("the command's output");
-        wait(&mut tracer.child);
+        wait(&mut tracer.child, "execlat");
         let elapsed = began.elapsed();
         (tracer.finish(), written, elapsed)
+    }
+
+    /// Runs `execlat report -j ARGS FILE`, which must end with 0.
+    pub fn of_report(file: &str, args: &[&str]) -> Observed {
+        let rows = PathBuf::from(format!("{file}.rows"));
+        let mut command = Command::new(execlat());
+        command.args(["report", "-j"]).args(args).arg(file);
+        command.stdout(File::create(&rows).expect("file for rows"));
+        let (tracer, _) = Tracer::of(&mut command, rows);
+        let observed = tracer.finish();
+        assert!(observed.status.success(), "{}", observed.stderr);
+        observed
     }
 
     fn read(path: &Path, status: ExitStatus, stderr: String) -> Observed {
@@ -215,15 +227,16 @@ pub fn ending_with_us(command: &mut Command) -> &mut Command {
     unsafe { command.pre_exec(kill) }
 }
 
-fn wait(child: &mut Child) -> ExitStatus {
+/// Waits for a child's end; it is killed, and the test fails, if that takes too long.
+pub fn wait(child: &mut Child, what: &str) -> ExitStatus {
     let end = Instant::now() + PATIENCE;
     loop {
-        if let Some(status) = child.try_wait().expect("wait for execlat") {
+        if let Some(status) = child.try_wait().unwrap_or_else(|e| panic!("{what}: {e}")) {
             return status;
         }
         if Instant::now() > end {
             let _ = child.kill();
-            panic!("execlat does not end");
+            panic!("{what} does not end within {PATIENCE:?}");
         }
         sleep(Duration::from_millis(5));
     }

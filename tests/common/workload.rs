@@ -6,12 +6,13 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::spawn;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::tracer::wait;
 use super::{Cgroup, Expected, PATIENCE, say, text};
 
 /// The workload with its options; `run` or `start` gives it a case.
@@ -131,8 +132,17 @@ impl Running {
     }
 
     pub fn finish(mut self) -> Report {
-        self.seen.extend(self.lines.iter().map(|line| parse(&line)));
-        let status = self.child.wait().expect("wait for the workload");
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => self.seen.push(parse(&line)),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!(
+                    "the workload says nothing for {PATIENCE:?} and does not close its stdout: {:?}",
+                    self.argv
+                ),
+            }
+        }
+        let status = wait(&mut self.child, "the workload");
         let elapsed = self.began.elapsed();
         Report::new(&self.seen, self.argv.clone(), status, elapsed)
     }
