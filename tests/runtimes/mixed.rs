@@ -1,14 +1,12 @@
 //! Many actions on many containers, some at the same time, against the caller's account
 //! of them; live, and from a recording made meanwhile.
 
-use std::process::Command;
-
 use serde_json::Value;
 
 use crate::common::compare::{Key, key_of_row};
-use crate::common::{count, execlat, text};
+use crate::common::{Observed, count, losses, text};
 use crate::driver::Started;
-use crate::due::pid_in;
+use crate::due::{number, pid_in};
 use crate::host::Runtime;
 
 use super::PAYLOAD;
@@ -242,22 +240,11 @@ impl Mixed {
     }
 }
 
-/// What a report of a recording has, by pid and argv.
-fn report(file: &str, args: &[&str]) -> (Vec<Value>, Vec<Key>) {
-    let output = Command::new(execlat())
-        .args(["report", "--json"])
-        .args(args)
-        .arg(file)
-        .output()
-        .expect("execlat report");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    let parse = |line| serde_json::from_str(line).expect("JSON");
-    let stdout = String::from_utf8(output.stdout).expect("UTF-8");
-    let mut rows: Vec<Value> = stdout.lines().map(parse).collect();
-    assert!(rows.pop().is_some_and(|last| last["summary"].is_object()));
-    let keys = keys(&rows);
-    (rows, keys)
+/// What a report of a recording has; nothing may be lost on the way there.
+fn report(file: &str, args: &[&str]) -> Observed {
+    let observed = Observed::of_report(file, args);
+    assert_eq!(losses(&observed.summary), Vec::<String>::new());
+    observed
 }
 
 fn keys(rows: &[Value]) -> Vec<Key> {
@@ -280,9 +267,19 @@ fn mixed_actions(runtime: Option<Runtime>) {
 
     let by = ["-c", text(&mixed.workers[0].garden), "-n", name];
     let live = [&observed.rows[..], &init].concat();
-    assert_eq!(report(&file, &by).1, keys(&live));
-    let (rows, _) = report(&file, &[&by[..], &["--cgroup-strict"]].concat());
-    let (init, main): (Vec<_>, Vec<_>) = rows.into_iter().partition(|r| r["argv"][1] == "init");
+    let again = report(&file, &by);
+    assert_eq!(keys(&again.rows), keys(&live));
+    let undecided = [&observed, &again].map(|of| number(&of.summary, "undecided"));
+    assert_eq!(
+        undecided[0], undecided[1],
+        "{} {}",
+        observed.stderr, again.stderr
+    );
+    let strict = report(&file, &[&by[..], &["--cgroup-strict"]].concat());
+    let (init, main): (Vec<_>, Vec<_>) = strict
+        .rows
+        .into_iter()
+        .partition(|r| r["argv"][1] == "init");
     let inside = caller.due.iter().filter(|due| due.label == "inside");
     let mut inside: Vec<Key> = inside
         .map(|due| (due.done.pid.into(), due.done.argv.clone()))
@@ -328,8 +325,11 @@ fn a_recording_of_everything() {
     let caller = &mixed.caller;
     let mut observed = tracer.stop();
     let garden = format!("/{}/garden", caller.host.cgroup_name());
-    let (rows, _) = report(&file, &["-c", &garden, "-n", "runc"]);
-    let (init, main) = rows.into_iter().partition(|r| r["argv"][1] == "init");
+    let report = report(&file, &["-c", &garden, "-n", "runc"]);
+    let (init, main) = report
+        .rows
+        .into_iter()
+        .partition(|r| r["argv"][1] == "init");
     observed.rows = main;
     let init: Vec<Value> = init;
     caller.check_rows(&observed, &init, &[]);
