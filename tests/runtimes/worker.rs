@@ -275,6 +275,7 @@ impl Caller {
         };
         let mut expected: Vec<Expected> = self.due.iter().map(row).collect();
         expected.extend(others.iter().cloned());
+        assert!(!self.due.is_empty(), "nothing is due");
         check(&expected, &observed);
         let mut inits = 0;
         for due in &self.due {

@@ -271,7 +271,8 @@ fn strict_and_exact(runtime: Option<Runtime>) {
 
     let [loose, strict, only] = tracers;
     caller.check(loose, &inside);
-    // What execs inside of a `runc init` is there, which depends on when it is moved.
+    // What execs inside of a `runc init` is there, which depends on when it is moved: most
+    // often it has executed all by then, and none is in these rows.
     let (strict, init) = caller.host.stop_and_split(strict);
     check(&inside, &strict);
     let place = format!("/{}/garden/{web}", caller.host.cgroup_name());
