@@ -2,14 +2,17 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use libc::ENOSYS;
+use nix::sys::signal::{Signal, kill};
 use tempfile::{Builder, TempDir};
 
-use crate::common::text;
-use crate::driver;
-use crate::host::{Host, Runtime};
+use crate::common::cgroup::procs;
+use crate::common::{skip, text};
+use crate::driver::{self, Done};
+use crate::host::{Host, Runtime, pid_of, wait_until};
 
 use super::PAYLOAD;
 use super::worker::{Caller, Due, Ends, Worker};
@@ -41,6 +44,15 @@ impl Fake {
         self.dir.path().join(self.name)
     }
 
+    /// `runc exec`, with what tells it how its process enters the container.
+    fn entering(&self, variable: &str, worker: &Worker, handle: &str) -> Vec<Vec<u8>> {
+        let program = self.program();
+        let call = [text(&program), "--root", worker.root(), "exec", handle];
+        let argv = ["env", variable].into_iter().filter(|arg| !arg.is_empty());
+        let argv = argv.chain(call).chain(["true"]);
+        argv.map(|arg| arg.as_bytes().to_vec()).collect()
+    }
+
     /// What executes it as a user, with this argv.
     fn by(&self, user: &str, argv: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let program = self.program();
@@ -56,8 +68,29 @@ fn claim(worker: &Worker, action: &str, handle: &str) -> Vec<Vec<u8>> {
     argv.map(|arg| arg.as_bytes().to_vec()).to_vec()
 }
 
+/// A cgroup of a container by its name: root in there is not believed.
+fn engines_container(caller: &Caller) -> PathBuf {
+    let container = caller.host.bed.cgroup.child("docker");
+    let container = container.join("4be5".repeat(16));
+    fs::create_dir(&container).expect("a cgroup");
+    container
+}
+
+/// What was done to a container, by what ran in another one.
+fn due_from(container: &Path, caller: &Caller, worker: &Worker, handle: &str, done: Done) -> Due {
+    let below = container.strip_prefix(caller.host.bed.cgroup.dir());
+    let below = text(below.expect("it is below"));
+    Due {
+        label: "from a container".into(),
+        container: Some(worker.cgroup_of(&caller.host, handle)),
+        enters: false,
+        ran_in: format!("/{}/{below}", caller.host.cgroup_name()),
+        done,
+    }
+}
+
 /// An id is believed of root outside of any container, and of nobody else; entering a
-/// container counts whoever does it.
+/// container counts whoever does it, and so does removing its cgroup.
 #[test]
 fn a_hostile_runc() {
     let Some(mut caller) = Caller::new(Runtime::runc()) else {
@@ -66,10 +99,7 @@ fn a_hostile_runc() {
     let (fake, worker) = (Fake::new("runc"), Worker::new(&caller.host, "garden", true));
     let web = caller.id("web");
     caller.start_before(&worker, &web, &PAYLOAD);
-    let engine = caller.host.bed.cgroup.child("docker");
-    let id = "4be5".repeat(16);
-    let container = engine.join(&id);
-    fs::create_dir(&container).expect("a cgroup");
+    let container = engines_container(&caller);
     let tracer = caller.trace(&worker, &[]);
 
     for action in CLAIMS {
@@ -86,16 +116,67 @@ fn a_hostile_runc() {
     // Root in a container may be mighty enough to enter another.
     let state = worker.argv(&caller.host, &["state", &web]);
     assert_eq!(caller.run_inside(&container, &state).status, 0);
-    let exec = worker.argv(&caller.host, &["exec", &web, "true"]);
-    let done = caller.run_inside(&container, &exec);
+    for (args, enters) in [
+        (["exec", &web, "true"], true),
+        (["delete", "-f", &web], false),
+    ] {
+        let argv = worker.argv(&caller.host, &args);
+        let done = caller.run_inside(&container, &argv);
+        assert_eq!(done.status, 0, "{}", caller.host.driver.said());
+        let due = due_from(&container, &caller, &worker, &web, done);
+        let label = format!("{} from a container", args[0]);
+        caller.due.push(Due {
+            label,
+            enters,
+            ..due
+        });
+    }
+    caller.check(tracer, &[]);
+}
+
+/// Where a process is put decides, whoever puts it there: as a runtime clones it into its
+/// cgroup, and as pid 1 moves it with systemd's driver. No id is believed here.
+#[test]
+fn a_process_that_is_cloned_there_or_moved_by_another() {
+    let Some(mut caller) = Caller::new(Runtime::runc()) else {
+        return;
+    };
+    let (fake, worker) = (Fake::new("runc"), Worker::new(&caller.host, "garden", true));
+    let [cloned, moved] = ["cloned", "moved"].map(|name| caller.id(name));
+    let cgroups = [&cloned, &moved].map(|handle| worker.garden.join(handle));
+    for cgroup in &cgroups {
+        fs::create_dir(cgroup).expect("a cgroup");
+    }
+    let container = engines_container(&caller);
+    let pid_file = caller.host.path("entering");
+    let tracer = caller.trace(&worker, &[]);
+
+    let neither = fake.entering("", &worker, &cloned);
+    let done = caller.run_inside(&container, &neither);
     assert_eq!(done.status, 0, "{}", caller.host.driver.said());
-    caller.due.push(Due {
-        label: "exec from a container".into(),
-        container: Some(worker.cgroup_of(&caller.host, &web)),
-        enters: true,
-        ran_in: format!("/{}/docker/{id}", caller.host.cgroup_name()),
-        done,
-    });
+
+    let into = format!("CLONE_INTO={}", text(&cgroups[0]));
+    let clones = fake.entering(&into, &worker, &cloned);
+    let mut done = caller.run_inside(&container, &clones);
+    if done.status == ENOSYS << 8 {
+        return skip("needs clone3, with CLONE_INTO_CGROUP");
+    }
+    assert_eq!(done.status, 0, "{}", caller.host.driver.said());
+    done.argv.drain(..2);
+    let due = due_from(&container, &caller, &worker, &cloned, done);
+    caller.due.push(due);
+
+    let waits = fake.entering(&format!("PID_FILE={pid_file}"), &worker, &moved);
+    let started = caller.spawn_inside(&container, &waits);
+    let pid = || fs::read_to_string(&pid_file).unwrap_or_default();
+    wait_until("a process to be moved", || pid().ends_with('\n'));
+    fs::write(procs(&cgroups[1]), pid()).expect("the move");
+    let pid = pid().trim().parse().expect("a pid");
+    kill(pid_of(pid), Signal::SIGKILL).expect("a signal");
+    let mut done = caller.finish(&started, Ends::Well);
+    done.argv.drain(..2);
+    let due = due_from(&container, &caller, &worker, &moved, done);
+    caller.due.push(due);
     caller.check(tracer, &[]);
 }
 

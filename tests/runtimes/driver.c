@@ -12,13 +12,14 @@
  * A child reads nothing and writes where our stderr goes.
  *
  * `driver as UID FILE ARGV...` executes FILE with ARGV as that user. By any other name
- * than driver it does nothing, well.
+ * than driver it does nothing, well; or starts a process as a runtime does, see enter().
  */
 #define _GNU_SOURCE
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -134,13 +135,53 @@ static void execute_as(uid_t uid, const char *file, char **argv)
 	err(127, "%s", file);
 }
 
+static void write_pid(const char *file, pid_t pid)
+{
+	FILE *f = fopen(file, "we");
+
+	if (!f || fprintf(f, "%d\n", pid) < 0 || fclose(f))
+		err(1, "%s", file);
+}
+
+/*
+ * By the environment. CLONE_INTO=CGROUP: starts a process in there. PID_FILE=FILE:
+ * starts one that somebody else, who finds its pid there, has to move and to kill. It
+ * executes nothing, so where it is, is all that it shows. ENOSYS is the exit status
+ * where it cannot be cloned into a cgroup.
+ */
+static int enter(void)
+{
+	const char *cgroup = getenv("CLONE_INTO"), *file = getenv("PID_FILE");
+	struct clone_args args = { .exit_signal = SIGCHLD };
+	pid_t pid;
+
+	if (!cgroup && !file)
+		return 0;
+	if (cgroup) {
+		args.flags = CLONE_INTO_CGROUP;
+		args.cgroup = open(cgroup, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	}
+	pid = syscall(SYS_clone3, &args, sizeof(args));
+	if (!pid && file)
+		pause();
+	if (!pid)
+		_exit(0);
+	if (pid < 0 && errno == ENOSYS)
+		return ENOSYS;
+	if (pid < 0)
+		err(1, "clone3");
+	if (file)
+		write_pid(file, pid);
+	return waitpid(pid, NULL, 0) != pid;
+}
+
 int main(int argc, char **argv)
 {
 	struct pollfd fds[2] = { { .fd = 0, .events = POLLIN }, { .events = POLLIN } };
 	sigset_t child;
 
 	if (strcmp(program_invocation_short_name, "driver"))
-		return 0;
+		return enter();
 	if (argc > 4 && !strcmp(argv[1], "as"))
 		execute_as(atoi(argv[2]), argv[3], argv + 4);
 	come_first();

@@ -231,6 +231,14 @@ impl Caller {
 
     /// Executes a program inside a cgroup of v2; returns once it has ended.
     pub fn run_inside(&mut self, cgroup: &Path, argv: &[Vec<u8>]) -> Done {
+        let started = self.spawn_inside(cgroup, argv);
+        let done = self.host.driver.finish(&started);
+        assert_ne!(done.status, 99 << 8, "{}", self.said());
+        done
+    }
+
+    /// The same; it may not be inside yet, nor run the program.
+    pub fn spawn_inside(&mut self, cgroup: &Path, argv: &[Vec<u8>]) -> Started {
         let root = self.host.bed.cgroup.dir().parent().expect("a hierarchy");
         // Where others than runc are called from: see pure-v2.sh.
         let pure = Path::new("/sys/fs/cgroup");
@@ -245,10 +253,8 @@ impl Caller {
         let mut sh = ["sh", "-c", code, &procs].map(|arg| arg.into()).to_vec();
         sh.extend(argv.iter().cloned());
         let started = self.host.driver.spawn(Path::new("/bin/sh"), sh);
-        let done = self.host.driver.finish(&started);
-        assert_ne!(done.status, 99 << 8, "{}", self.said());
         let argv = argv.to_vec();
-        Done { argv, ..done }
+        Started { argv, ..started }
     }
 
     /// All rows that are due, and those of `runc init` below them, and no other.
