@@ -89,7 +89,8 @@ give_runtimes() {
 	local name path files=("$tmp/driver")
 	for name in bundle.sh pure-v2.sh; do files+=("tests/runtimes/$name:/scripts/$name"); done
 	for name in runc crun; do
-		path=$(command -v "$name") && files+=("$path:/usr/sbin/$name") && continue
+		# Not every user's PATH has /usr/sbin, where Debian has runc.
+		path=$(PATH=$PATH:/usr/sbin:/sbin command -v "$name") && files+=("$path:/usr/sbin/$name") && continue
 		echo "skipped: oracle_workers in guests: needs $name" >>"$tmp/names"
 		skipped=$((skipped + 1))
 		without_workers
