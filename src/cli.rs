@@ -101,13 +101,15 @@ struct FilterArgs {
     /// execution matches if any value does.
     #[arg(short, long, value_name = "DIR")]
     cgroup: Vec<PathBuf>,
-    /// With --cgroup: only what executes there, not what runtimes do from elsewhere
-    #[arg(long, requires = "cgroup", hide_short_help = true)]
+    /// With --cgroup: only what executes there or below
+    ///
+    /// Not what runtimes do from elsewhere to the containers there.
+    #[arg(long, requires = "cgroup")]
     cgroup_strict: bool,
     /// With --cgroup: only what executes in DIR itself
     #[arg(long, requires = "cgroup")]
     cgroup_exact: bool,
-    /// Only programs with this comm or base name of argv[0]
+    /// Only this comm or base name of argv[0]
     #[arg(short = 'n', long = "comm", value_name = "NAME", value_parser = value::name)]
     names: Vec<String>,
     /// Only this process and its descendants
