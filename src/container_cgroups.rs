@@ -202,10 +202,11 @@ impl ContainerCgroups {
             return None;
         }
         let Called { root, id, .. } = called(subject.image)?;
-        let same = self.ids.get(&id)?;
-        let found = same.of(root.as_deref())?.found.as_ref()?;
-        self.is_believed(subject.image, names)
-            .then(|| found.clone())
+        let bound = self.ids.get(&id)?.of(root.as_deref())?;
+        let found = bound.found.as_ref()?;
+        // Where the end was given up as lost, the id may be another one's by now.
+        let made_anew = subject.ended_ns.is_some_and(|ns| bound.seen_ns > ns);
+        (!made_anew && self.is_believed(subject.image, names)).then(|| found.clone())
     }
 
     fn change(&mut self, id: &str, change: impl FnOnce(&mut Namesakes)) {

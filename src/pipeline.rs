@@ -1,6 +1,7 @@
 //! The way of an event: wire → order → pair → filter → stats and sinks. Knows no
 //! clock, no terminal and no kernel: batches come in, rows and figures go out.
 
+mod left_out;
 mod outside;
 mod totals;
 
@@ -84,7 +85,7 @@ impl Pipeline {
 
     /// Also finds out where the containers are that runtimes are called for.
     pub fn with_places(mut self) -> Pipeline {
-        self.outside.keeps_places = true;
+        self.outside.keep_places();
         self
     }
 

@@ -97,6 +97,12 @@ pub struct Places {
 }
 
 impl Places {
+    /// Adds what was found later.
+    pub fn append(&mut self, mut later: Places) {
+        self.states.append(&mut later.states);
+        self.cgroups.append(&mut later.cgroups);
+    }
+
     /// Whether nothing is.
     pub fn is_empty(&self) -> bool {
         self.states.is_empty() && self.cgroups.is_empty()

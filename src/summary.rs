@@ -54,7 +54,7 @@ impl fmt::Display for Summary {
             let plural = if self.undecided == 1 { "" } else { "s" };
             write!(
                 f,
-                "; {} runtime execution{plural} left out, container unknown",
+                "; {} execution{plural} left out, container unknown",
                 self.undecided
             )?;
         }

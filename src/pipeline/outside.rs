@@ -12,23 +12,21 @@ use crate::filter::{Miss, Selection};
 use crate::hash::QuickBuild;
 use crate::label::Labels;
 use crate::names::{Names, Newest};
-use crate::nearest::{About, Kind};
 use crate::pair::{Placed, Subject};
 use crate::runtime;
 use crate::source;
 use crate::state::StatePlace;
-use crate::text::base_name;
 use crate::wire::CgroupName;
 
 /// What decides on an execution's container comes within this time of its start: a file has
 /// to be read, by a thread that nobody waits for.
 const HOLD_NS: u64 = 1_000_000_000;
-/// Runtimes that have ended and are kept in mind, the newest half of that at least.
-const ENDED_MAX: usize = 8192;
+/// Runtimes that are over and are kept in mind, the newest half of that at least.
+const PAST_MAX: usize = 8192;
 /// What held executions may take in memory; where it is more, all are decided by what is
 /// known.
 const HELD_MAX_BYTES: usize = 16 << 20;
-/// When nothing more can come.
+/// What the time is when nothing more can come: what is known has to do.
 const NEVER_NS: u64 = u64::MAX;
 
 /// Whether an execution is one of those asked for.
@@ -43,25 +41,28 @@ pub(super) enum Verdict {
 /// What is known beyond the executions themselves.
 #[derive(Debug, Default)]
 pub(super) struct Outside {
-    containers: ContainerCgroups,
-    /// Runtimes that have ended: what they started may end, or be decided, later.
-    ended: Newest<ProcessId, EndedRuntime, QuickBuild, ENDED_MAX>,
-    /// Ended, but not decided.
+    pub(super) containers: ContainerCgroups,
+    /// Runtimes that are over and decided: what they started may end, or be decided, later.
+    past_runtimes: Newest<ProcessId, PastRuntime, QuickBuild, PAST_MAX>,
+    /// What is over, and not decided.
     held: Vec<Execution>,
     /// Runtimes among these.
-    waiting: HashSet<ProcessId>,
+    held_runtimes: HashSet<ProcessId>,
     /// Cgroups were asked for, now or when it was recorded.
     asked: bool,
-    /// Somebody needs to know where containers are.
-    pub(super) keeps_places: bool,
+    /// It is kept where containers are: rows show it, or cgroups were asked for.
+    keeps_places: bool,
     /// All that a runtime starts counts as its work, not its `init` alone.
     follows: bool,
 }
 
 /// What a runtime was taken for.
 #[derive(Debug)]
-struct EndedRuntime {
-    asked_for: bool,
+struct PastRuntime {
+    /// Its container was asked for, or where it ran.
+    belongs: bool,
+    /// Nothing tells where its container is.
+    undecided: bool,
     container_cgroup: Option<String>,
 }
 
@@ -75,6 +76,11 @@ impl Outside {
             follows: about.follows,
             ..Outside::default()
         }
+    }
+
+    /// From now on, it is kept where containers are.
+    pub(super) fn keep_places(&mut self) {
+        self.keeps_places = true;
     }
 
     /// Whether something waits for a later batch.
@@ -136,7 +142,8 @@ impl Pipeline {
             let mut waiting = self.decide(&mut ended, now_ns, totals);
             if waiting.iter().map(bytes).sum::<usize>() > HELD_MAX_BYTES {
                 self.note_runtimes(&waiting, NEVER_NS);
-                self.decide(&mut waiting, NEVER_NS, totals);
+                let none = self.decide(&mut waiting, NEVER_NS, totals);
+                debug_assert!(none.is_empty(), "nothing waits for what never comes");
                 ended.append(&mut waiting);
             }
             self.outside.held = waiting;
@@ -151,20 +158,13 @@ impl Pipeline {
         now_ns: u64,
         totals: &mut Totals,
     ) -> Vec<Execution> {
-        let mut waits = Vec::new();
-        let others = executions.extract_if(.., |execution| {
-            let verdict = self.verdict((&*execution).into(), now_ns);
-            if verdict != Verdict::In {
-                waits.push(verdict == Verdict::Wait);
-            }
-            verdict != Verdict::In
-        });
-        let others: Vec<Execution> = others.collect();
+        let taken = Vec::with_capacity(executions.len());
         let mut waiting = Vec::new();
-        for (execution, waits) in others.into_iter().zip(waits) {
-            match waits {
-                true => waiting.push(execution),
-                false => {
+        for execution in std::mem::replace(executions, taken) {
+            match self.verdict((&execution).into(), now_ns) {
+                Verdict::In => executions.push(execution),
+                Verdict::Wait => waiting.push(execution),
+                Verdict::Out => {
                     self.count_left_out((&execution).into(), totals);
                     self.spare.give(execution.image);
                 }
@@ -173,80 +173,53 @@ impl Pipeline {
         waiting
     }
 
-    fn note_runtimes(&mut self, ended: &[Execution], now_ns: u64) {
-        self.outside.waiting.clear();
-        for execution in ended {
+    /// Notes what the runtimes are taken for that are over, whether they pass the filters or
+    /// not: what they started may.
+    fn note_runtimes(&mut self, over: &[Execution], now_ns: u64) {
+        self.outside.held_runtimes.clear();
+        for execution in over {
             let subject = Subject::from(execution);
             if subject.part_of.is_some() || runtime_of(subject.image).is_none() {
                 continue;
             }
-            match self.verdict(subject, now_ns) {
+            let process = subject.process;
+            match self.belongs(subject, now_ns) {
                 Verdict::Wait => {
-                    self.outside.waiting.insert(subject.process);
+                    self.outside.held_runtimes.insert(process);
                 }
                 verdict => {
-                    let ended = EndedRuntime {
-                        asked_for: verdict == Verdict::In,
+                    let belongs = verdict == Verdict::In;
+                    let past = PastRuntime {
+                        belongs,
+                        undecided: !belongs && self.is_undecided(subject),
                         container_cgroup: self.cgroup_by_itself(subject),
                     };
-                    self.outside.ended.insert(subject.process, ended);
+                    self.outside.past_runtimes.insert(process, past);
                 }
             }
         }
-    }
-
-    /// Counts what says why nothing matches, if nothing does.
-    pub(super) fn count_left_out(&self, subject: Subject<'_>, totals: &mut Totals) {
-        let runtime = || runtime_of(subject.image);
-        match self.misses(subject) {
-            Some(Miss::Scope) => {}
-            Some(Miss::Uid) => totals.left_out.by_uid += 1,
-            Some(Miss::Name) => totals.left_out.add_name(runtime()),
-            None if self.has_lost_its_runtime(subject) => {
-                totals.summary.undecided += u64::from(!self.is_strict());
-            }
-            // It is decided as its runtime is.
-            None if subject.part_of.is_some() => {}
-            None if runtime().is_none() => totals.left_out.by_cgroup += 1,
-            None => self.count_elsewhere(subject, totals),
-        }
-    }
-
-    /// A runtime's execution that came near: only its container is not one asked for.
-    fn count_elsewhere(&self, subject: Subject<'_>, totals: &mut Totals) {
-        let (image, containers) = (subject.image, &self.outside.containers);
-        let ran_in = self.names.cgroup(image.cgroup_id);
-        let selection = self.selection.as_ref();
-        let asked_now = |path| selection.is_some_and(|selection| selection.holds(path));
-        let (about, undecided) = match containers.of(subject, &self.names, false) {
-            Answer::Found(found) if asked_now(found.path.as_deref()) => (About::Unrecorded, false),
-            Answer::Found(_) => (About::Another, false),
-            Answer::NoContainer => (About::None, false),
-            Answer::Unbelieved => (About::Unknown, false),
-            Answer::NotYet | Answer::Unknown => (About::Unknown, !self.is_strict()),
-        };
-        totals.summary.undecided += u64::from(undecided);
-        totals.nearest.add(Kind {
-            name: program(image),
-            ran_in: ran_in.map(|cgroup| cgroup.path.clone()),
-            about,
-        });
-    }
-
-    fn misses(&self, subject: Subject<'_>) -> Option<Miss> {
-        let selection = self.selection.as_ref()?;
-        selection.misses(subject.process.tgid, subject.image)
-    }
-
-    fn is_strict(&self) -> bool {
-        self.selection.as_ref().is_some_and(Selection::strict)
     }
 
     /// Whether the execution is asked for, as far as is known by now.
     pub(super) fn verdict(&self, subject: Subject<'_>, now_ns: u64) -> Verdict {
-        if self.misses(subject).is_some() {
-            return Verdict::Out;
+        match self.misses(subject) {
+            Some(_) => Verdict::Out,
+            None => self.belongs(subject, now_ns),
         }
+    }
+
+    pub(super) fn misses(&self, subject: Subject<'_>) -> Option<Miss> {
+        let selection = self.selection.as_ref()?;
+        selection.misses(subject.process.tgid, subject.image)
+    }
+
+    pub(super) fn is_strict(&self) -> bool {
+        self.selection.as_ref().is_some_and(Selection::strict)
+    }
+
+    /// Whether it belongs to the cgroups asked for, whatever other filters say: it ran there,
+    /// or is about a container there.
+    fn belongs(&self, subject: Subject<'_>, now_ns: u64) -> Verdict {
         if !self.outside.asked || self.ran_inside(subject.image) {
             return Verdict::In;
         }
@@ -254,56 +227,57 @@ impl Pipeline {
             return Verdict::Out;
         }
         match self.runtime_that_counts(subject) {
-            Some(runtime) => self.verdict_by_runtime(runtime, subject, now_ns),
-            None => self.verdict_by_itself(subject, now_ns),
+            Some(runtime) => self.belongs_by_runtime(runtime, subject, now_ns),
+            None => self.belongs_by_itself(subject, now_ns),
         }
     }
 
     /// The runtime that decides: of its `init`, and of all that it started where that is
     /// followed.
-    fn runtime_that_counts(&self, subject: Subject<'_>) -> Option<ProcessId> {
+    pub(super) fn runtime_that_counts(&self, subject: Subject<'_>) -> Option<ProcessId> {
         let runtime = subject.part_of?;
         let follows = self.outside.follows && subject.image.elsewhere;
         (follows || runtime_of(subject.image).is_some()).then_some(runtime)
     }
 
-    /// Whether nothing is known any more of the runtime that decides.
-    fn has_lost_its_runtime(&self, subject: Subject<'_>) -> bool {
-        self.runtime_that_counts(subject).is_some_and(|runtime| {
-            self.pair.subject(runtime).is_none() && self.outside.ended.get(&runtime).is_none()
-        })
-    }
-
-    fn verdict_by_runtime(&self, runtime: ProcessId, subject: Subject<'_>, now_ns: u64) -> Verdict {
-        if let Some(runtime) = self.pair.subject(runtime) {
-            if runtime_of(runtime.image).is_none() {
-                return self.verdict_by_itself(subject, now_ns);
-            }
+    fn belongs_by_runtime(&self, runtime: ProcessId, subject: Subject<'_>, now_ns: u64) -> Verdict {
+        if let Some(runtime) = self.open_runtime(runtime) {
             // It may enter a container yet, in one hierarchy after the other, which is better
             // evidence than its id; but not long after what it started is over.
-            let over = subject
-                .ended_ns
-                .is_some_and(|ns| ns.saturating_add(HOLD_NS) <= now_ns);
-            let settled = over || now_ns == NEVER_NS;
-            let until_ns = if settled { NEVER_NS } else { now_ns };
+            let ended_ns = subject.ended_ns;
+            let over = ended_ns.is_some_and(|ns| ns.saturating_add(HOLD_NS) <= now_ns);
+            let now_ns = if over { NEVER_NS } else { now_ns };
             let seen = runtime.place.is_some() || self.ran_inside(runtime.image);
-            return match self.verdict_by_itself(runtime, until_ns) {
-                Verdict::In if seen || settled => Verdict::In,
-                _ if !settled => Verdict::Wait,
-                verdict => verdict,
+            return match self.belongs_by_itself(runtime, now_ns) {
+                verdict if now_ns == NEVER_NS => verdict,
+                Verdict::In if seen => Verdict::In,
+                _ => Verdict::Wait,
             };
         }
-        if self.outside.waiting.contains(&runtime) {
+        if self.outside.held_runtimes.contains(&runtime) {
             return Verdict::Wait;
         }
-        match self.outside.ended.get(&runtime) {
-            Some(runtime) if runtime.asked_for => Verdict::In,
+        match self.outside.past_runtimes.get(&runtime) {
+            Some(runtime) if runtime.belongs => Verdict::In,
             Some(_) => Verdict::Out,
-            None => self.verdict_by_itself(subject, now_ns),
+            None => self.belongs_by_itself(subject, now_ns),
         }
     }
 
-    fn verdict_by_itself(&self, subject: Subject<'_>, now_ns: u64) -> Verdict {
+    /// What runs in this process still, if it is a runtime.
+    pub(super) fn open_runtime(&self, process: ProcessId) -> Option<Subject<'_>> {
+        let running = self.pair.subject(process);
+        running.filter(|subject| runtime_of(subject.image).is_some())
+    }
+
+    /// Whether nothing tells where the container is of a runtime that is over; None if it is
+    /// not known that there was one.
+    pub(super) fn is_past_undecided(&self, runtime: ProcessId) -> Option<bool> {
+        let past = self.outside.past_runtimes.get(&runtime)?;
+        Some(past.undecided)
+    }
+
+    fn belongs_by_itself(&self, subject: Subject<'_>, now_ns: u64) -> Verdict {
         if self.ran_inside(subject.image) {
             return Verdict::In;
         }
@@ -340,11 +314,11 @@ impl Pipeline {
         if !self.outside.asked || self.ran_inside(image) {
             return true;
         }
-        if let Some(runtime) = self.outside.ended.get(&process) {
-            return runtime.asked_for;
+        if let Some(runtime) = self.outside.past_runtimes.get(&process) {
+            return runtime.belongs;
         }
         if let Some(runtime) = self.pair.subject(process) {
-            return self.verdict(runtime, NEVER_NS) == Verdict::In;
+            return self.belongs(runtime, NEVER_NS) == Verdict::In;
         }
         totals.summary.undecided += u64::from(!self.is_strict());
         false
@@ -379,8 +353,8 @@ impl Pipeline {
             match self.pair.subject(runtime) {
                 Some(runtime) => self.cgroup_by_itself(runtime),
                 None => {
-                    let ended = self.outside.ended.get(&runtime)?;
-                    ended.container_cgroup.clone()
+                    let past = self.outside.past_runtimes.get(&runtime)?;
+                    past.container_cgroup.clone()
                 }
             }
         };
@@ -403,16 +377,8 @@ fn bytes(execution: &Execution) -> usize {
 }
 
 /// The runtime that an image is an invocation of.
-fn runtime_of(image: &Image) -> Option<&'static str> {
+pub(super) fn runtime_of(image: &Image) -> Option<&'static str> {
     let argv = &image.argv;
     let called = runtime::parse(argv.args(), !argv.whole(), image.comm())?;
     Some(called.runtime)
-}
-
-/// What a person calls it: the base name of its first argument, or its comm.
-fn program(image: &Image) -> String {
-    let first = image.argv.first().unwrap_or_default();
-    let base = base_name(first);
-    let name = if base.is_empty() { image.comm() } else { base };
-    String::from_utf8_lossy(name).into_owned()
 }

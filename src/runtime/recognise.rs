@@ -6,7 +6,7 @@ use crate::text::base_name;
 
 /// How the names of runtimes begin, for whoever has to ask of every program: at most eight
 /// bytes of what [`by_name`] knows, and whose name that is; None where it is most often
-/// another program's, such as `buildkitd`.
+/// another program's: `docker-registry`, `buildkitd`.
 pub const WORDS: [(&[u8], Option<&str>); 15] = [
     (b"runc", Some(RUNC.name)),
     (b"crun", Some(CRUN.name)),
@@ -14,7 +14,7 @@ pub const WORDS: [(&[u8], Option<&str>); 15] = [
     (b"youki", Some(YOUKI.name)),
     (b"runsc", Some(RUNSC.name)),
     (b"kata-run", Some(KATA.name)),
-    (b"docker-r", Some(RUNC.name)),
+    (b"docker-r", None),
     (b"buildkit", None),
     (b"balena-", None),
     // Nix wraps a program as `.runc-wrapped`.

@@ -21,7 +21,7 @@ const LAST_WAIT: Duration = Duration::from_millis(200);
 /// Cgroups that are looked at when tracing begins: as many as are kept for sure.
 const CGROUPS_MAX: usize = IDS_MAX / 2;
 /// Command lines that wait for the name of the cgroup that they ran in, and for how long:
-/// by then its execution is decided.
+/// by then the pipeline decides by what it knows.
 const UNPLACED_MAX: usize = 1024;
 const UNPLACED_LASTS: Duration = Duration::from_secs(1);
 
@@ -76,8 +76,7 @@ impl Containers {
     }
 
     /// Asks for the containers that these records are about, and hands over what is known by
-    /// now. Of what is called in a container, as far as cgroups' names tell, nothing is
-    /// asked.
+    /// now. Asks nothing for what ran in a container, as far as the names of cgroups tell.
     pub fn look(&mut self, records: &[u8], hosts: &Hosts, places: &mut Places) {
         let images = wire::images(records, runtime::may_be).filter(|image| image.uid == 0);
         self.unplaced
@@ -127,11 +126,15 @@ impl Asked {
 fn asked(image: &Image) -> Option<Asked> {
     let argv = &image.argv;
     let called = runtime::parse(argv.args(), !argv.whole(), image.comm())?;
-    Some(Asked {
+    let id = str::from_utf8(called.container?).ok()?;
+    let bundle = called.bundle.and_then(state::path_of);
+    // A cgroup without an id never gets a name.
+    let may_be = image.cgroup_id != 0 && States::may_have(called.runtime, id, bundle.as_deref());
+    may_be.then_some(Asked {
         runtime: called.runtime,
         root: state::root_of(called.runtime, called.root)?,
-        id: str::from_utf8(called.container?).ok()?.to_owned(),
-        bundle: called.bundle.and_then(state::path_of),
+        id: id.to_owned(),
+        bundle,
         cgroup_id: image.cgroup_id,
         since: Instant::now(),
     })

@@ -75,7 +75,7 @@ impl Source for Replay {
             Ok(Some(Chunk::Alive(alive))) => batch.alive = Some(alive),
             Ok(Some(Chunk::Names(names))) => batch.names = names,
             // They were found beside the round that follows, and count after its events.
-            Ok(Some(Chunk::Places(places))) => self.places = places,
+            Ok(Some(Chunk::Places(places))) => self.places.append(places),
             Ok(Some(Chunk::End(ending))) => {
                 self.ending = Some(ending);
                 let rest = self.reader.skip_rest();
@@ -101,6 +101,8 @@ impl Source for Replay {
 
     fn finish(&mut self, batch: &mut Batch) -> Ending {
         batch.clear();
+        // Where it was cut off behind them.
+        batch.places = std::mem::take(&mut self.places);
         let horizon_ns = self.horizon_ns;
         let ending = self.ending.take().unwrap_or_else(|| Ending {
             ended_ns: horizon_ns,

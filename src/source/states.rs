@@ -128,6 +128,11 @@ impl States {
         })
     }
 
+    /// Whether there can be a file that says where a container is.
+    pub fn may_have(runtime: &str, id: &str, bundle: Option<&str>) -> bool {
+        (Format::is_kept_by(runtime) || bundle.is_some()) && engine::is_id(id)
+    }
+
     /// Asks where a container is; never waits. `root` is what [`state::root_of`] makes of
     /// the command line; one that is met for the first time is listed whole. `bundle` is what
     /// a container that is not there yet is made of. Does nothing while an answer is
@@ -137,8 +142,7 @@ impl States {
     }
 
     fn ask_at(&mut self, now: Instant, runtime: &str, root: &str, id: &str, bundle: Option<&str>) {
-        let somewhere = Format::is_kept_by(runtime) || bundle.is_some();
-        if !somewhere || !engine::is_id(id) {
+        if !States::may_have(runtime, id, bundle) {
             return;
         }
         let key = (root.to_owned(), id.to_owned());

@@ -26,6 +26,8 @@ pub fn all() -> Vec<(&'static str, Vec<u8>)> {
         ("starts-lost.xl", starts::lost()),
         ("worker.xl", worker::worker()),
         ("host.xl", worker::host()),
+        ("hooks.xl", worker::hooks()),
+        ("worker-cut.xl", worker::cut()),
         ("starts-none.xl", Story::with_forks().at(SECOND).finish()),
     ];
     all.extend(losses::losses());

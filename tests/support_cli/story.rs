@@ -180,6 +180,15 @@ impl Story {
         Story::by(about)
     }
 
+    /// All that they start was followed.
+    pub fn following(self) -> Story {
+        let about = About {
+            follows: true,
+            ..self.about
+        };
+        Story::by(about)
+    }
+
     fn by(about: About) -> Story {
         let file = Shared::default();
         Story {

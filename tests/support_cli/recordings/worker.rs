@@ -75,3 +75,48 @@ pub fn host() -> Vec<u8> {
     s.at(40 * MS).exit(913, code(0));
     s.at(3 * SECOND).finish()
 }
+
+/// All that runtimes start was followed: a hook of one that is about a container inside,
+/// and one of a runtime that only enters a container when the hook is long over.
+pub fn hooks() -> Vec<u8> {
+    const LATE: u64 = 204;
+    let mut s = Story::of_cgroups(&["/sys/fs/cgroup/garden"]).following();
+    s.cgroup(GDN, b"/system.slice/gdn.service", false);
+    s.cgroup(HANDLE, b"/garden/web", false);
+    let gdn = |line: &str| image(line).outside(GDN);
+    s.at(0).exec(910, &gdn("runc create --bundle /b web"));
+    s.at(6 * MS).fork(910, 911);
+    s.at(8 * MS).attach(910, 911, HANDLE, true);
+    s.at(9 * MS).fork(910, 912);
+    s.run(912, &gdn("iptables -L"), MS, code(0));
+    s.at(24 * MS).exit(910, code(0));
+    s.at(30 * MS).exec(920, &gdn("runc create late"));
+    s.at(31 * MS).fork(920, 921);
+    s.at(32 * MS).fork(920, 922);
+    s.run(922, &gdn("iptables -N"), MS, code(0));
+    s.at(2 * SECOND).round();
+    s.cgroup(LATE, b"/garden/late", false);
+    s.attach(920, 921, LATE, true);
+    s.at(2 * SECOND + MS).exit(920, code(0));
+    // What a daemon's child calls that executes nothing itself is no runtime's.
+    s.at(2 * SECOND + 2 * MS).exec(930, &gdn("runc-watchd"));
+    s.fork(930, 931).fork(931, 932);
+    s.run(932, &gdn("git clone"), MS, code(0));
+    s.at(2 * SECOND + 9 * MS);
+    s.exit_unmatched(931, code(0)).exit(930, code(0));
+    s.at(4 * SECOND).finish()
+}
+
+/// The machine stopped when it was written where a container is, which had been waited for.
+pub fn cut() -> Vec<u8> {
+    const EMPTY_ROUND_BYTES: usize = 28;
+    let mut s = Story::of_cgroups(&["/sys/fs/cgroup/garden"]);
+    s.cgroup(GDN, b"/system.slice/gdn.service", false);
+    let state = image("runc --root /run/b state box").outside(GDN);
+    s.at(0).run(950, &state, 4 * MS, code(0));
+    s.at(10 * MS).round();
+    s.kept("/run/b", "box", "/sys/fs/cgroup/garden/box").round();
+    let mut bytes = s.bytes();
+    bytes.truncate(bytes.len() - EMPTY_ROUND_BYTES);
+    bytes
+}
