@@ -22,6 +22,7 @@ const volatile bool targ_runtimes = false;
 const volatile bool targ_from_outside = false;
 /* How their names begin; also known where that is off. */
 const volatile struct xl_word targ_runtime_words[XL_RUNTIME_WORDS] = {};
+const volatile u64 targ_runtime_firsts = 0; /* a bit for each first byte, modulo 64 */
 const volatile u32 targ_args_bytes = 4096;
 const volatile u32 targ_copies = 1; /* of the tracepoints' programs, see there */
 /* The hierarchy whose cgroup is shown in rows. */

@@ -98,6 +98,12 @@ static __always_inline u64 comm_word(struct task_struct *task, bool direct)
 	return comm[0];
 }
 
+/* Spares most programs the look at all the words. */
+static __always_inline bool begins_as_runtime(u64 comm)
+{
+	return targ_runtime_firsts >> (comm & 63) & 1;
+}
+
 /*
  * Whether a program called so may be a runtime. What a runtime executes again goes by
  * the number of a descriptor, by `exe`, or by that of its copy in memory: these are
@@ -105,10 +111,12 @@ static __always_inline u64 comm_word(struct task_struct *task, bool direct)
  */
 __noinline int may_be_runtime(u64 comm, u32 tracked_flags)
 {
+	if (begins_as_runtime(comm)) {
 #pragma unroll
-	for (int i = 0; i < XL_RUNTIME_WORDS; i++)
-		if ((comm & targ_runtime_words[i].mask) == targ_runtime_words[i].word)
-			return true;
+		for (int i = 0; i < XL_RUNTIME_WORDS; i++)
+			if ((comm & targ_runtime_words[i].mask) == targ_runtime_words[i].word)
+				return true;
+	}
 	if (!(tracked_flags & (XL_T_RUNTIME | XL_T_LINEAGE)))
 		return false;
 	return (u8)((u8)comm - '0') <= 9 || (u32)comm == 0x657865 /* "exe" */ ||
@@ -119,6 +127,8 @@ __noinline int may_be_runtime(u64 comm, u32 tracked_flags)
 __noinline int count_left_out_by_name(u64 comm)
 {
 	LEFT_OUT(by_name);
+	if (!begins_as_runtime(comm))
+		return 0;
 #pragma unroll
 	for (int i = 0; i < XL_RUNTIME_WORDS; i++)
 		if ((comm & (targ_runtime_words[i].mask << 8 | 0xff)) == targ_runtime_words[i].word)

@@ -101,6 +101,8 @@ pub fn configure(
     rodata.targ_runtimes = filter.runtimes;
     rodata.targ_from_outside = filter.from_outside();
     let mut words = runtime::WORDS.into_iter().map(|(word, _)| word);
+    let firsts = words.clone().map(|word| 1 << (word[0] % 64));
+    rodata.targ_runtime_firsts = firsts.fold(0, |all, bit: u64| all | bit);
     for place in &mut rodata.targ_runtime_words {
         *place = word(words.next());
     }
