@@ -224,7 +224,7 @@ impl ContainerCgroups {
     pub fn of(&self, subject: Subject<'_>, names: &Names, waits: bool) -> Answer {
         let image = subject.image;
         if let Some(place) = subject.place
-            && runtime::is_one(&image.argv, image.comm())
+            && runtime::name_of(&image.argv, image.comm()).is_some()
         {
             return Answer::Found(found(place, names));
         }

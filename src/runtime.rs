@@ -67,9 +67,9 @@ where
     Some(scan::invocation(runtime, &mut args))
 }
 
-/// Whether this is the command line of a container runtime.
-pub fn is_one(argv: &Argv, comm: &[u8]) -> bool {
-    parse(argv.args(), !argv.whole(), comm).is_some()
+/// The container runtime that this is a command line of, if it is one's.
+pub fn name_of(argv: &Argv, comm: &[u8]) -> Option<&'static str> {
+    parse(argv.args(), !argv.whole(), comm).map(|called| called.runtime)
 }
 
 /// What an execution is grouped by: `runc create` for a runtime, else its comm,

@@ -378,7 +378,5 @@ fn bytes(execution: &Execution) -> usize {
 
 /// The runtime that an image is an invocation of.
 pub(super) fn runtime_of(image: &Image) -> Option<&'static str> {
-    let argv = &image.argv;
-    let called = runtime::parse(argv.args(), !argv.whole(), image.comm())?;
-    Some(called.runtime)
+    runtime::name_of(&image.argv, image.comm())
 }

@@ -19,7 +19,7 @@ use super::host::Facts;
 use super::hosts::Hosts;
 use super::now::{monotonic_ns, wall_offset_ns};
 use super::perf::PerfBuffer;
-use super::scan::Scan;
+use super::scan::{LeftOuts, Scan};
 use super::{About, Alive, Batch, Ending, Source, iter, load};
 use crate::config::{KernelFilter, Live as Config};
 use crate::doctor;
@@ -65,6 +65,8 @@ pub struct Live {
     /// were listed.
     waiting: Vec<u8>,
     malformed: u64,
+    /// Of what ran before.
+    left_out_running: LeftOut,
     losses_seen: u64,
     looked_ns: u64,
     /// A look at all processes and when it was over, until all from before then is read:
@@ -145,6 +147,7 @@ impl Live {
             skel,
             waiting: Vec::new(),
             malformed: 0,
+            left_out_running: LeftOut::default(),
             warnings: doctor::warnings(&checks).collect(),
             lists_all: !facts.pid_namespace,
             losses_seen: 0,
@@ -208,6 +211,7 @@ impl Live {
             shown_hierarchy,
             named: HashSet::new(),
             contained: HashMap::new(),
+            left_out: LeftOuts::default(),
             own_tgid,
             proc_is_ours: proc_calls_us() == Some(own_tgid),
             drain: &mut |out| drain(perf, malformed, out),
@@ -215,6 +219,7 @@ impl Live {
         if !config.filter.command {
             scan.run(&mut self.waiting)?;
         }
+        self.left_out_running = scan.left_out.count();
         bss.scan_over = 1;
         Ok(())
     }

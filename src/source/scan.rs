@@ -2,6 +2,7 @@
 //! execs or ends meanwhile is theirs; the kernel side takes a process in only if
 //! it is still the one that was looked at here.
 
+mod left_out;
 mod records;
 
 use std::collections::{HashMap, HashSet};
@@ -18,6 +19,8 @@ use crate::filter::name_matches;
 use crate::runtime;
 use crate::skel::types::{xl_exec, xl_flags, xl_limits, xl_tracked_flags, xl_wanted};
 use crate::wire;
+pub use left_out::LeftOuts;
+use left_out::Why;
 use records::{append_attach, append_cgroup, append_record};
 
 /// Descendants may fork while they are looked for; a tree that outruns this many
@@ -45,6 +48,8 @@ pub struct Scan<'a> {
     /// By the pid of a parent, a child that is inside the cgroups asked for: where the parent
     /// is a runtime, that is its container.
     pub contained: HashMap<u32, xl_exec>,
+    /// What is left out.
+    pub left_out: LeftOuts,
     /// execlat itself.
     pub own_tgid: u32,
     /// /proc calls processes by the numbers that the kernel side has for them.
@@ -156,16 +161,15 @@ impl Scan<'_> {
         }
     }
 
-    fn candidate(&self, listed: Listed, mut flags: u32) -> Result<Candidate, Listed> {
+    fn candidate(&mut self, listed: Listed, mut flags: u32) -> Result<Candidate, Listed> {
         let filter = self.filter;
+        let process = listed.process();
         let in_scope = !filter.scoped() || flags & xl_tracked_flags::XL_T_SCOPE.0 != 0;
         let follows = flags & xl_tracked_flags::XL_T_FOLLOW.0 != 0;
         let inside = listed.has(xl_flags::XL_F_IN_CGROUP);
         let outside = !inside && filter.from_outside();
-        let may_match = follows
-            || (in_scope
-                && (inside || (outside && runtime::may_be(&listed.record.comm)))
-                && (filter.uids.is_empty() || filter.uids.contains(&listed.record.uid)));
+        let mut why = self.before_its_name(&listed).filter(|_| !follows);
+        let may_match = (follows || in_scope) && why.is_none();
         let mut candidate = Candidate {
             listed,
             flags: 0,
@@ -182,9 +186,13 @@ impl Scan<'_> {
                 fault: candidate.fault,
             };
             let named = || name_matches(&filter.names, comm, argv.first());
-            let is_runtime = filter.runtimes && runtime::is_one(&argv, comm);
-            let taken = follows || inside || is_runtime;
-            if taken && (follows || filter.names.is_empty() || named()) {
+            let runtime = || runtime::name_of(&argv, comm);
+            let is_runtime = filter.runtimes && runtime().is_some();
+            if !(follows || inside || is_runtime) {
+                why = Some(Why::Cgroup);
+            } else if !(follows || filter.names.is_empty() || named()) {
+                why = Some(Why::Name(runtime()));
+            } else {
                 flags |= xl_tracked_flags::XL_T_ACTIVE.0;
                 if is_runtime {
                     flags |= xl_tracked_flags::XL_T_RUNTIME.0;
@@ -203,11 +211,23 @@ impl Scan<'_> {
             candidate.args.truncate(self.args_bytes as usize);
             candidate.args.shrink_to_fit();
         }
+        self.left_out.note(process, why.filter(|_| in_scope));
         candidate.flags = flags;
         if flags == 0 {
             return Err(candidate.listed);
         }
         Ok(candidate)
+    }
+
+    /// Why a process is left out, as far as its argv does not matter.
+    fn before_its_name(&self, listed: &Listed) -> Option<Why> {
+        let (filter, record) = (self.filter, &listed.record);
+        let outside = || filter.from_outside() && runtime::may_be(&record.comm);
+        if !listed.has(xl_flags::XL_F_IN_CGROUP) && !outside() {
+            return Some(Why::Cgroup);
+        }
+        let other = !filter.uids.is_empty() && !filter.uids.contains(&record.uid);
+        other.then_some(Why::Uid)
     }
 
     /// Another process's argv can be read from /proc alone; if it execs meanwhile,

@@ -260,6 +260,35 @@ fn a_name_that_none_has() {
     assert!(observed.stderr.contains(&due), "{}", observed.stderr);
 }
 
+/// The same of what runs already: a runtime that waits for its child, and that child.
+#[test]
+fn a_name_that_none_has_that_runs() {
+    let Some(mut host) = Host::new(Runtime::runc()) else {
+        return;
+    };
+    let fake = Fake::new("runc");
+    let program = fake.program();
+    let pid_file = host.path("running");
+    let code = "PID_FILE=$0 exec \"$1\"";
+    let argv = ["sh", "-c", code, &pid_file, text(&program)];
+    let argv = argv.map(|arg| arg.as_bytes().to_vec()).to_vec();
+    let started = host.driver.spawn(Path::new("/bin/sh"), argv);
+    let pid = || fs::read_to_string(&pid_file).unwrap_or_default();
+    wait_until("a runtime to run", || pid().ends_with('\n'));
+    let caller = host.driver.pid().to_string();
+    let tracer = host.trace(&["--pid", &caller, "-n", "rnc"]);
+    let observed = host.stop(tracer);
+    let pid = pid().trim().parse().expect("a pid");
+    kill(pid_of(pid), Signal::SIGKILL).expect("a signal");
+    assert_eq!(host.driver.finish(&started).status, 0);
+    assert_eq!(observed.rows.len(), 0, "{observed:#?}");
+    let due = format!(
+        "no execution in /{} was named rnc; 2 there or elsewhere were named runc",
+        host.cgroup_name()
+    );
+    assert!(observed.stderr.contains(&due), "{}", observed.stderr);
+}
+
 /// It is said of nothing alone.
 #[test]
 fn no_word_where_something_matched() {

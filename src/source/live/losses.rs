@@ -38,9 +38,9 @@ impl Live {
         }
     }
 
-    /// What the kernel side's filters have left out.
+    /// What the filters have left out, in the kernel and among what ran before.
     pub(super) fn count_left_out(&self) -> LeftOut {
-        let mut all = LeftOut::default();
+        let mut all = self.left_out_running.clone();
         for left_out in &self.bss().left_out {
             let runtimes = runtime::WORDS.iter().zip(left_out.runtimes);
             let named = runtimes
