@@ -163,7 +163,8 @@ bundle=$here/tests/runtimes/bundle.sh
 "$bundle" -r "$tmp/rootfs" "$tmp/box" "/$name/garden/box" sleep 1000
 
 say "the caller is in $cgroup/gdn.service, its containers are below $cgroup/garden"
-say "execlat --cgroup $cgroup/garden --comm runc --histogram"
+say 'three actions fail on purpose: an exit code of 7, one of 3, and a file that is not there'
+say "execlat -v --cgroup $cgroup/garden --comm runc --histogram"
 : >"$tmp/err"
 # A shell starts what runs in the background with these ignored.
 env --default-signal=INT,QUIT "$execlat" -v --cgroup "$cgroup/garden" --comm runc --histogram \

@@ -1,6 +1,7 @@
 //! What tests of many modules start from; each sets only the fields that it is about.
 
 use crate::event::{Argv, End, Execution, Image, ProcessId, WaitStatus};
+use crate::text::base_name;
 
 /// A whole argv, from the bytes that the kernel has: a NUL behind each argument.
 pub(crate) fn argv(bytes: impl AsRef<[u8]>) -> Argv {
@@ -16,9 +17,8 @@ pub(crate) fn argv(bytes: impl AsRef<[u8]>) -> Argv {
 pub(crate) fn image(bytes: impl AsRef<[u8]>) -> Image {
     let argv = argv(bytes);
     let first = argv.first().unwrap_or_default();
-    let base = first.rsplit(|&byte| byte == b'/').next();
     let mut comm = [0; 16];
-    for (to, from) in comm[..15].iter_mut().zip(base.unwrap_or_default()) {
+    for (to, from) in comm[..15].iter_mut().zip(base_name(first)) {
         *to = *from;
     }
     Image {

@@ -164,11 +164,14 @@ impl Observed {
             .stdout(Stdio::piped());
         let (mut tracer, _) = Tracer::of(&mut all, rows);
         let mut out = tracer.child.stdout.take().expect("a pipe");
-        let mut written = String::new();
-        out.read_to_string(&mut written)
-            .expect("the command's output");
+        let reader = spawn(move || {
+            let mut written = String::new();
+            out.read_to_string(&mut written).map(|_| written)
+        });
         wait(&mut tracer.child, "execlat");
         let elapsed = began.elapsed();
+        let written = reader.join().expect("the reader of its stdout");
+        let written = written.expect("the command's output");
         (tracer.finish(), written, elapsed)
     }
 
