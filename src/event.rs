@@ -181,6 +181,9 @@ pub enum EventKind {
     },
     /// It was running when tracing began, and matches.
     Running(Box<Image>),
+    /// It was in an exec when it was adopted. If its next event follows an unseen exec,
+    /// that was this one, and it was over by then.
+    InExec,
     /// It has been made; reported of what runtimes fork.
     Fork {
         /// Who made it: with `CLONE_PARENT` this is not the parent that it has.
@@ -234,7 +237,8 @@ impl Event {
     pub fn image(&self) -> Option<&Image> {
         match &self.kind {
             EventKind::Exec(image) | EventKind::Running(image) => Some(image),
-            EventKind::Unmatched { .. }
+            EventKind::InExec
+            | EventKind::Unmatched { .. }
             | EventKind::Fork { .. }
             | EventKind::Attach { .. }
             | EventKind::Exit { .. } => None,

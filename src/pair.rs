@@ -63,6 +63,8 @@ struct Process {
     next_seq: u32,
     last_ts_ns: u64,
     open: Option<Open>,
+    /// Adopted in an exec; nothing has come since.
+    in_exec: bool,
     parked: Vec<Event>,
     /// The runtime that it descends from.
     part_of: Option<ProcessId>,
@@ -74,6 +76,7 @@ impl Default for Process {
             next_seq: 1,
             last_ts_ns: 0,
             open: None,
+            in_exec: false,
             parked: Vec::new(),
             part_of: None,
         }
@@ -321,6 +324,8 @@ impl Open {
 /// The next record of a process, none missing before it. True if the process ended.
 fn apply(process: &mut Process, event: Event, notes: &mut Notes, out: &mut Vec<Execution>) -> bool {
     let (id, ts_ns) = (event.process, event.ts_ns);
+    // What it was adopted for was over by then: nothing is missing.
+    let was_over = std::mem::take(&mut process.in_exec) && event.unseen_exec;
     if event.unseen_exec {
         close_unseen(id, process, notes, out);
     }
@@ -360,6 +365,10 @@ fn apply(process: &mut Process, event: Event, notes: &mut Notes, out: &mut Vec<E
             process.begin(id, Open::new(image, id.start_ns, false, ts_ns), notes);
             false
         }
+        EventKind::InExec => {
+            process.in_exec = true;
+            false
+        }
         EventKind::Exit {
             matched,
             status,
@@ -371,7 +380,7 @@ fn apply(process: &mut Process, event: Event, notes: &mut Notes, out: &mut Vec<E
                     let end = End::Exit(status);
                     out.push(open.close(id, ts_ns, end, usage, Some(maxrss_pages)));
                 }
-                None if matched => notes.unpaired.finishes_without_start += 1,
+                None if matched && !was_over => notes.unpaired.finishes_without_start += 1,
                 None => {}
             }
             true

@@ -25,6 +25,7 @@ use crate::sink;
 use crate::source::host::Facts;
 use crate::source::live::Live;
 use crate::source::replay::Replay;
+use crate::source::urgency::{self, Urgency};
 use crate::source::{About, Batch, Source, Unusable};
 use crate::stop::Stop;
 use crate::text::printable;
@@ -211,6 +212,7 @@ struct Tracing<'a> {
     failed: bool,
     command: Option<Command>,
     told: (Instant, SourceLosses),
+    urgency: Urgency,
     top: Option<Top>,
     filter: &'a KernelFilter,
     /// When to say what came nearest, if nothing has matched; once.
@@ -219,6 +221,7 @@ struct Tracing<'a> {
 }
 
 fn trace(config: &LiveConfig, view: &View) -> Result<u8> {
+    let urgency = Urgency::of_this_thread();
     if !view.verbose {
         // What matters of it is in the errors.
         libbpf_rs::set_print(None);
@@ -230,12 +233,14 @@ fn trace(config: &LiveConfig, view: &View) -> Result<u8> {
     source.warnings().iter().for_each(say);
     if view.verbose {
         source.notes().iter().for_each(say);
+        say(urgency.note());
     }
     let stop = Stop::new(config.duration)?;
     if view.verbose {
         say("tracing; Ctrl-C ends it");
     }
-    let command = match Command::start(&config.command) {
+    let command = urgency::without_limit(|| Command::start(&config.command))?;
+    let command = match command {
         Ok(command) => command,
         Err(not) => {
             say(format_args!("{:#}", not.error));
@@ -258,6 +263,7 @@ fn trace(config: &LiveConfig, view: &View) -> Result<u8> {
         recording,
         failed: false,
         command,
+        urgency,
         told: (Instant::now(), SourceLosses::default()),
         nearest_at: (top.is_none() && io::stderr().is_terminal())
             .then(|| Instant::now() + NEAREST_AFTER),
@@ -311,6 +317,7 @@ impl Tracing<'_> {
         let mut batch = Batch::default();
         let mut next_interval = later(Instant::now(), self.view.interval);
         loop {
+            self.urgency.round();
             self.source.next(&mut batch)?;
             self.feed(&mut batch);
             self.report.slow(&mut self.pipeline, batch.horizon_ns);
@@ -420,6 +427,7 @@ impl Tracing<'_> {
     }
 
     fn end(&mut self) {
+        self.urgency.renew();
         let mut batch = Batch::default();
         let ending = self.source.finish(&mut batch);
         if let Some(why) = &ending.failed {

@@ -15,11 +15,13 @@ mod now;
 mod perf;
 mod plain_file;
 mod privilege;
+mod reader;
 mod scan;
 mod states;
 mod sys;
 mod targets;
 mod tracefs;
+pub mod urgency;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};

@@ -173,7 +173,8 @@ pub fn images<'a>(
     whole(batch).filter_map(move |record| {
         let exec: xl_exec = copy(record).ok()?;
         let kind = xl_kind(u32::from(exec.header.kind));
-        let is_image = kind == xl_kind::XL_RUNNING
+        let in_exec = has(&exec.header, xl_flags::XL_F_TAKEN_MIDWAY);
+        let is_image = kind == xl_kind::XL_RUNNING && !in_exec
             || kind == xl_kind::XL_EXEC && !has(&exec.header, xl_flags::XL_F_UNMATCHED);
         let wanted = is_image && named(&exec.comm);
         wanted.then(|| image(record, &mut Spare::default()).ok())?
@@ -227,6 +228,9 @@ pub fn decode(record: &[u8], spare: &mut Spare) -> Result<Record, DecodeError> {
             Ok(event(&header, kind))
         }
         xl_kind::XL_EXEC => Ok(event(&header, EventKind::Exec(image(record, spare)?))),
+        xl_kind::XL_RUNNING if has(&header, xl_flags::XL_F_TAKEN_MIDWAY) => {
+            Ok(event(&header, EventKind::InExec))
+        }
         xl_kind::XL_RUNNING => Ok(event(&header, EventKind::Running(image(record, spare)?))),
         xl_kind::XL_EXIT => {
             let exit: xl_exit = copy(record)?;

@@ -122,7 +122,7 @@ impl Anatomy {
             EventKind::Exec(image) => self.exec(id, image, ts_ns, (event.seq, gap), out),
             EventKind::Unmatched { .. } => self.replaced(id, ts_ns, out),
             // How far it had come before tracing began is not known.
-            EventKind::Running(_) | EventKind::Attach { .. } => {}
+            EventKind::Running(_) | EventKind::InExec | EventKind::Attach { .. } => {}
             EventKind::Exit { status, .. } => self.ended(id, ts_ns, status, gap, out),
         }
     }

@@ -77,6 +77,8 @@ enum xl_flags {
 	/*
 	 * exec: it was under way when the process was taken in. What was told of the
 	 * process then, maybe without its argv, is this very image.
+	 * scan, running: the process has exec'd since it was looked at, or is at it; there
+	 * is no argv. If its next record has XL_F_UNSEEN_EXEC, it was over by then.
 	 */
 	XL_F_TAKEN_MIDWAY = 256,
 	/*
@@ -84,6 +86,8 @@ enum xl_flags {
 	 * container inside; userspace decides.
 	 */
 	XL_F_ELSEWHERE = 512,
+	/* scan: its last thread is on its way out. */
+	XL_F_ENDING = 1024,
 };
 
 struct xl_header {

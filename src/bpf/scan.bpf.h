@@ -45,9 +45,32 @@ static __always_inline void list_process(struct bpf_iter__task *ctx, struct task
 }
 
 /*
- * Takes the process in, unless it has exec'd or ended since it was listed: then 0
- * is returned, else how it got into the table. The entry goes in first and its
- * life is looked at after: an end later than that look finds the entry.
+ * A process that an earlier pass took in for what it descends from, and that had exec'd
+ * just before: that exec met no entry, and was not reported. `false`: it did meet one.
+ */
+static __always_inline bool take_in_again(struct task_struct *task, const struct xl_wanted *wants,
+					  u32 seq)
+{
+	u32 tgid = task->tgid;
+	struct xl_tracked *entry = bpf_map_lookup_elem(&tracked, &tgid);
+
+	if (!(wants->flags & (XL_T_SCOPE | XL_T_FOLLOW)) || !entry ||
+	    entry->start_ns != wants->start_ns || entry->exec_id == (u32)wants->exec_id ||
+	    entry->seq > seq || task->self_exec_id != wants->exec_id)
+		return false;
+	entry->exec_id = wants->exec_id;
+	entry->flags = wants->flags;
+	entry->seq = seq;
+	return true;
+}
+
+/*
+ * Takes the process in, unless it ends; returns how it got into the table, or 0. The
+ * entry goes in first and the process is looked at after: an exec or an end that begins
+ * later than that look finds the entry. One that began before may have met it or not.
+ * Of an end, whoever removes the entry decides: it is reported, or the process is not
+ * taken in. An entry that an exec may be at work on is never removed: userspace is told
+ * of the doubt, and the next record of the process resolves it.
  */
 static __always_inline u32 take_in(struct task_struct *task)
 {
@@ -63,7 +86,9 @@ static __always_inline u32 take_in(struct task_struct *task)
 	fresh.exec_id = wants->exec_id;
 	fresh.seq = wants->flags & XL_T_ACTIVE ? 1 : 0;
 	if (!insert_hashed(tgid, &fresh))
-		return XL_F_KNOWN;
+		return take_in_again(task, wants, fresh.seq) ? XL_F_TAKEN : XL_F_KNOWN;
+	/* Removes nothing: a bucket's lock is a barrier between the entry and the looks. */
+	bpf_map_delete_elem(&freeing, &tgid);
 	/*
 	 * A leader that left before met no entry to mark. It may be on its way yet
 	 * and mark the entry too, so this is a count.
@@ -73,13 +98,14 @@ static __always_inline u32 take_in(struct task_struct *task)
 		if (entry)
 			__sync_fetch_and_add(&entry->leader_gone, 1);
 	}
-	if (readable(task)->signal->live.counter > 0 && task->self_exec_id == wants->exec_id)
-		return XL_F_TAKEN;
-	entry = bpf_map_lookup_elem(&tracked, &tgid);
-	/* An exec or the end has met the entry and counts on this record. */
-	if (!entry || entry->seq != fresh.seq)
-		return XL_F_TAKEN;
-	return remove_hashed(tgid) ? 0 : XL_F_TAKEN;
+	if (readable(task)->signal->live.counter == 0) {
+		entry = bpf_map_lookup_elem(&tracked, &tgid);
+		/* Its last exec is over: if that has met the entry, the end does, too. */
+		if (entry && entry->seq == fresh.seq && remove_hashed(tgid))
+			return 0;
+	}
+	return task->self_exec_id == wants->exec_id ? XL_F_TAKEN
+						     : XL_F_TAKEN | XL_F_TAKEN_MIDWAY;
 }
 
 SEC("iter/task")
@@ -94,8 +120,8 @@ int scan(struct bpf_iter__task *ctx)
 	if (!task || task->pid != task->tgid || task->flags & PF_KTHREAD)
 		return 0;
 	signal = readable(task)->signal;
-	if (signal->live.counter == 0 && task->exit_state && signal->nr_threads <= 1)
-		flags |= XL_F_DEAD;
+	if (signal->live.counter == 0)
+		flags |= task->exit_state && signal->nr_threads <= 1 ? XL_F_DEAD : XL_F_ENDING;
 	if (scan_commit) {
 		u32 taken = take_in(task);
 

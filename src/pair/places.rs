@@ -31,6 +31,7 @@ impl Pair {
             EventKind::Attach { .. }
             | EventKind::Unmatched { .. }
             | EventKind::Running(_)
+            | EventKind::InExec
             | EventKind::Exit { .. } => {}
         }
     }

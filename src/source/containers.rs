@@ -50,29 +50,20 @@ impl Containers {
         })
     }
 
-    /// Takes note of the cgroups in a directory; false if there are too many. `between` is
-    /// called after each, see [`super::iter::list`].
-    ///
-    /// # Errors
-    /// Of `between`.
-    pub fn list(
-        &mut self,
-        directory: &Path,
-        between: &mut dyn FnMut() -> Result<()>,
-    ) -> Result<bool> {
+    /// Takes note of the cgroups in a directory; false if there are too many.
+    pub fn list(&mut self, directory: &Path) -> bool {
         let mut next = vec![directory.to_owned()];
         while let Some(directory) = next.pop() {
             if self.cgroups.len() >= CGROUPS_MAX {
-                return Ok(false);
+                return false;
             }
-            between()?;
             let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
             let is_cgroup = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|t| t.is_dir());
             next.extend(entries.filter(is_cgroup).map(|entry| entry.path()));
             // Runtimes name none that is not UTF-8.
             self.cgroups.extend(directory.to_str().map(str::to_owned));
         }
-        Ok(true)
+        true
     }
 
     /// Asks for the containers that these records are about, and hands over what is known by

@@ -17,7 +17,7 @@ const READ_BYTES: usize = 8 << 10;
 /// A process as the iterator lists it.
 #[derive(Debug, Clone)]
 pub struct Listed {
-    /// The record, as it goes to userspace for a process that is taken in.
+    /// The record, as it goes to userspace for a process that is adopted.
     pub record: xl_exec,
 }
 
@@ -36,21 +36,17 @@ impl Listed {
     }
 }
 
-/// Lists all processes, kernel threads apart. `between` is called after each piece: on a
-/// busy host the whole takes long, and somebody has to read the perf buffers meanwhile.
+/// Lists all processes, kernel threads apart.
 ///
 /// # Errors
-/// The iterator cannot be run, or `between` failed.
-pub fn list(link: &Link, between: &mut dyn FnMut() -> Result<()>) -> Result<Vec<Listed>> {
+/// The iterator cannot be run.
+pub fn list(link: &Link) -> Result<Vec<Listed>> {
     let mut iter = Iter::new(link).context("failed to start the iterator over processes")?;
     let (mut bytes, mut some) = (Vec::new(), [0; READ_BYTES]);
     loop {
         match iter.read(&mut some) {
             Ok(0) => break,
-            Ok(n) => {
-                bytes.extend_from_slice(&some[..n]);
-                between()?;
-            }
+            Ok(n) => bytes.extend_from_slice(&some[..n]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error).context("failed to read the iterator over processes"),
         }

@@ -9,8 +9,6 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
 use libbpf_rs::{Link, OpenObject};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::time::Timespec;
 
 use super::attach::{self, Attached, Flavour};
 use super::containers::Containers;
@@ -19,6 +17,7 @@ use super::host::Facts;
 use super::hosts::Hosts;
 use super::now::{monotonic_ns, wall_offset_ns};
 use super::perf::PerfBuffer;
+use super::reader::Reader;
 use super::scan::{LeftOuts, Scan};
 use super::{About, Alive, Batch, Ending, Source, iter, load};
 use crate::config::{KernelFilter, Live as Config};
@@ -39,6 +38,9 @@ const SLACK_NS: u64 = 20_000_000;
 
 /// After a loss, all processes are looked at, but not more often than this.
 const LOOK_EVERY_NS: u64 = 1_000_000_000;
+/// Without one as well, should an end be lost that nothing has counted; a look takes about
+/// 1 µs for each process.
+const LOOK_ANYHOW_NS: u64 = 60_000_000_000;
 
 /// A wall clock that moved by less than this is still the same: two clocks are not
 /// read at the same instant.
@@ -55,14 +57,13 @@ pub struct Live {
     lists_all: bool,
     attached: Option<Attached>,
     scan_link: Link,
-    perf: PerfBuffer,
+    reader: Reader,
     /// Cgroups that are no container's.
     hosts: Hosts,
     engines: Option<Engines>,
     containers: Option<Containers>,
     skel: ExeclatSkel<'static>,
-    /// Records for the next batch: of what ran already, and what was read while processes
-    /// were listed.
+    /// Records for the next batch, of what ran already.
     waiting: Vec<u8>,
     malformed: u64,
     /// Of what ran before.
@@ -81,7 +82,7 @@ pub struct Live {
 }
 
 impl Live {
-    /// Loads and attaches, then takes in what runs already.
+    /// Loads and attaches, then adopts what runs already.
     ///
     /// # Errors
     /// This host or user cannot trace; the message says what is missing.
@@ -115,6 +116,7 @@ impl Live {
         let (pages, watermark) = load::buffer_pages(config.buffer_bytes, cpus);
         let perf = PerfBuffer::new(&skel.maps.events, pages, watermark)
             .with_context(|| load::buffer_advice(pages, cpus))?;
+        let reader = Reader::start(perf, ROUND)?;
         notes.push(format!(
             "perf buffer: {} KiB for each of {cpus} CPUs, woken at {} KiB",
             pages as u64 * load::page_bytes() / 1024,
@@ -126,12 +128,13 @@ impl Live {
             .attach()
             .context("failed to attach the iterator")?;
         // The iterator also tells who we are in the initial pid namespace, and more.
-        iter::list(&scan_link, &mut || Ok(()))?;
+        iter::list(&scan_link)?;
         let told = skel.maps.bss_data.as_deref();
         let tells_status = told.is_some_and(|bss| bss.tells_status != 0);
         let progs = &skel.progs;
         let mut attached = attach::attach(progs, flavour, &config.filter, tells_status, copies)?;
         notes.append(&mut attached.notes);
+        let live_ns = monotonic_ns();
 
         let about = about(flavour, &plan, &config.filter);
         let mut live = Live {
@@ -140,7 +143,7 @@ impl Live {
             notes,
             attached: Some(attached),
             scan_link,
-            perf,
+            reader,
             engines: config.names.then(|| Engines::new(Path::new("/"))),
             hosts: Hosts::default(),
             containers,
@@ -151,16 +154,16 @@ impl Live {
             warnings: doctor::warnings(&checks).collect(),
             lists_all: !facts.pid_namespace,
             losses_seen: 0,
-            looked_ns: 0,
+            looked_ns: live_ns,
             look: None,
             counted: None,
             skipped: Vec::new(),
             skipped_before: Vec::new(),
         };
         if config.filter.from_outside() {
-            live.list_cgroups(&plan.directories)?;
+            live.list_cgroups(&plan.directories);
         }
-        live.take_in(config, plan.shown.id)?;
+        live.adopt(config, plan.shown.id, live_ns)?;
         live.skipped_before = live.skipped_programs();
         Ok(live)
     }
@@ -181,27 +184,23 @@ impl Live {
     }
 
     /// With the probes live: whoever makes one from now on is seen.
-    fn list_cgroups(&mut self, directories: &[PathBuf]) -> Result<()> {
-        let (perf, malformed, waiting) = (&mut self.perf, &mut self.malformed, &mut self.waiting);
-        let mut between = || drain(perf, malformed, waiting);
-        let mut all = true;
-        if let Some(containers) = &mut self.containers {
-            for directory in directories {
-                all &= containers.list(directory, &mut between)?;
-            }
-        }
-        if !all {
+    fn list_cgroups(&mut self, directories: &[PathBuf]) {
+        let Some(containers) = &mut self.containers else {
+            return;
+        };
+        if !directories
+            .iter()
+            .all(|directory| containers.list(directory))
+        {
             let many = "too many cgroups to know each container there by its id";
             self.warnings.push(many.to_owned());
         }
-        Ok(())
     }
 
-    fn take_in(&mut self, config: &Config, shown_hierarchy: u32) -> Result<()> {
+    fn adopt(&mut self, config: &Config, shown_hierarchy: u32, live_ns: u64) -> Result<()> {
         let own_tgid = self.bss().own_tgid;
         let bss = self.skel.maps.bss_data.as_deref_mut();
         let bss = bss.context("the BPF object has no .bss")?;
-        let (perf, malformed) = (&mut self.perf, &mut self.malformed);
         let mut scan = Scan {
             link: &self.scan_link,
             wanted: &self.skel.maps.wanted,
@@ -212,9 +211,9 @@ impl Live {
             named: HashSet::new(),
             contained: HashMap::new(),
             left_out: LeftOuts::default(),
+            live_ns,
             own_tgid,
             proc_is_ours: proc_calls_us() == Some(own_tgid),
-            drain: &mut |out| drain(perf, malformed, out),
         };
         if !config.filter.command {
             scan.run(&mut self.waiting)?;
@@ -232,19 +231,16 @@ impl Live {
         }
     }
 
-    fn look(&mut self) -> Result<Alive> {
+    fn look(&self) -> Result<Alive> {
         let seen_ns = monotonic_ns();
-        let (perf, malformed, waiting) = (&mut self.perf, &mut self.malformed, &mut self.waiting);
-        let listed = iter::list(&self.scan_link, &mut || drain(perf, malformed, waiting))?;
-        Ok(iter::alive(&listed, seen_ns))
+        Ok(iter::alive(&iter::list(&self.scan_link)?, seen_ns))
     }
 
-    /// Reads all buffers; the horizon is from before, so that what is later than it
-    /// may be missing, and nothing else.
+    /// Takes all that has been read; the horizon is from before, so that what is later than
+    /// it may be missing, and nothing else.
     fn read(&mut self, batch: &mut Batch) -> Result<()> {
-        let now_ns = monotonic_ns();
+        let read_ns = self.reader.take(&mut batch.bytes, &mut self.malformed)?;
         batch.bytes.append(&mut self.waiting);
-        drain(&mut self.perf, &mut self.malformed, &mut batch.bytes)?;
         if self.engines.is_some() || self.containers.is_some() {
             wire::cgroups(&batch.bytes).for_each(|cgroup| self.hosts.note(&cgroup));
         }
@@ -254,7 +250,7 @@ impl Live {
         if let Some(containers) = &mut self.containers {
             containers.look(&batch.bytes, &self.hosts, &mut batch.places);
         }
-        batch.horizon_ns = now_ns.saturating_sub(SLACK_NS);
+        batch.horizon_ns = read_ns.saturating_sub(SLACK_NS);
         let wall_offset_ns = wall_offset_ns();
         if wall_offset_ns.abs_diff(self.wall_offset_ns) > WALL_STEP_NS {
             self.wall_offset_ns = wall_offset_ns;
@@ -264,13 +260,15 @@ impl Live {
     }
 
     /// After a loss the table of open executions may hold what is long gone.
-    fn look_after_loss(&mut self, batch: &mut Batch) {
+    fn look_for_gone(&mut self, batch: &mut Batch) {
         let lost = self.lost_so_far();
         let now_ns = monotonic_ns();
-        if self.lists_all
-            && lost != self.losses_seen
-            && now_ns.saturating_sub(self.looked_ns) > LOOK_EVERY_NS
-        {
+        let since_ns = now_ns.saturating_sub(self.looked_ns);
+        let due_ns = match lost == self.losses_seen {
+            true => LOOK_ANYHOW_NS,
+            false => LOOK_EVERY_NS,
+        };
+        if self.lists_all && since_ns > due_ns {
             self.looked_ns = now_ns;
             // Where it fails, for want of a descriptor maybe, the next one will do.
             if let Ok(alive) = self.look() {
@@ -292,19 +290,10 @@ impl Source for Live {
     fn next(&mut self, batch: &mut Batch) -> Result<bool> {
         batch.clear();
         if self.waiting.is_empty() {
-            let timeout = Timespec {
-                tv_sec: 0,
-                tv_nsec: ROUND.subsec_nanos().into(),
-            };
-            let fd = self.perf.as_fd();
-            let mut fds = [PollFd::new(&fd, PollFlags::IN)];
-            match poll(&mut fds, Some(&timeout)) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error).context("failed to wait for the perf buffer"),
-            }
+            self.reader.wait(ROUND);
         }
         self.read(batch)?;
-        self.look_after_loss(batch);
+        self.look_for_gone(batch);
         Ok(true)
     }
 
@@ -322,6 +311,7 @@ impl Source for Live {
         // Asking is a bpf() call, and the kernel skips probes beside one: so, now.
         self.skipped = self.skipped_since_live();
         self.attached = None;
+        self.reader.finish();
         let read = self.read(batch);
         if let Some(containers) = &mut self.containers {
             containers.settle(&mut batch.places);
@@ -349,15 +339,6 @@ impl Source for Live {
     fn left_out(&self) -> LeftOut {
         self.count_left_out()
     }
-}
-
-/// Moves what waits in the buffers to `out`.
-fn drain(perf: &mut PerfBuffer, malformed: &mut u64, out: &mut Vec<u8>) -> Result<()> {
-    let found = perf
-        .consume(out)
-        .context("failed to read the perf buffer")?;
-    *malformed += found;
-    Ok(())
 }
 
 /// Our number in /proc; in another pid namespace's it is another, or none.

@@ -40,6 +40,10 @@ pub struct PerfBuffer {
     collected: NonNull<Collected>,
 }
 
+// SAFETY: libbpf keeps nothing that belongs to a thread, and who has the buffer is alone
+// with it.
+unsafe impl Send for PerfBuffer {}
+
 impl PerfBuffer {
     /// Maps `pages` (a power of two) per CPU for the events of `map`; the reader is
     /// woken when a CPU has `watermark_bytes` waiting.
@@ -86,16 +90,18 @@ impl PerfBuffer {
         unsafe { BorrowedFd::borrow_raw(libbpf_sys::perf_buffer__epoll_fd(self.raw.as_ptr())) }
     }
 
-    /// Moves all records that wait into `out`; returns how many were malformed.
+    /// Appends all records that wait to `out`; returns how many were malformed.
     ///
     /// # Errors
     /// The buffers cannot be read.
     pub fn consume(&mut self, out: &mut Vec<u8>) -> io::Result<u64> {
+        // SAFETY: alive until drop, and nobody else touches it outside the call below.
+        std::mem::swap(out, &mut unsafe { self.collected.as_mut() }.bytes);
         // SAFETY: the buffer is alive; the callback alone touches `collected` meanwhile.
         let result = unsafe { libbpf_sys::perf_buffer__consume(self.raw.as_ptr()) };
         // SAFETY: alive until drop, and nobody else touches it outside the call above.
         let collected = unsafe { self.collected.as_mut() };
-        out.append(&mut collected.bytes);
+        std::mem::swap(out, &mut collected.bytes);
         if result < 0 {
             return Err(io::Error::from_raw_os_error(-result));
         }

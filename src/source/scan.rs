@@ -1,6 +1,5 @@
-//! Takes in what runs already. The probes are live before this begins, so what
-//! execs or ends meanwhile is theirs; the kernel side takes a process in only if
-//! it is still the one that was looked at here.
+//! Adopts what runs already. The probes are live before this begins, so what begins,
+//! execs or ends meanwhile is theirs.
 
 mod left_out;
 mod records;
@@ -21,7 +20,7 @@ use crate::skel::types::{xl_exec, xl_flags, xl_limits, xl_tracked_flags, xl_want
 use crate::wire;
 pub use left_out::LeftOuts;
 use left_out::Why;
-use records::{append_attach, append_cgroup, append_record};
+use records::{append_attach, append_cgroup, append_in_exec, append_record};
 
 /// Descendants may fork while they are looked for; a tree that outruns this many
 /// passes is followed by its forks alone.
@@ -33,9 +32,9 @@ const NAME_BYTES: u64 = 4096;
 pub struct Scan<'a> {
     /// The iterator.
     pub link: &'a Link,
-    /// The kernel side's table of whom to take in.
+    /// The kernel side's table of whom to adopt.
     pub wanted: &'a MapMut<'a>,
-    /// Switches the kernel side between listing and taking in.
+    /// Switches the kernel side between listing and adopting.
     pub set_commit: &'a mut dyn FnMut(bool),
     /// What to look for.
     pub filter: &'a KernelFilter,
@@ -50,15 +49,25 @@ pub struct Scan<'a> {
     pub contained: HashMap<u32, xl_exec>,
     /// What is left out.
     pub left_out: LeftOuts,
+    /// The probes were live then, `CLOCK_MONOTONIC` nanoseconds.
+    pub live_ns: u64,
     /// execlat itself.
     pub own_tgid: u32,
     /// /proc calls processes by the numbers that the kernel side has for them.
     pub proc_is_ours: bool,
-    /// Reads the perf buffers, which fill up meanwhile.
-    pub drain: &'a mut dyn FnMut(&mut Vec<u8>) -> Result<()>,
 }
 
-/// Somebody to take in.
+/// What the passes so far have come to.
+#[derive(Default)]
+struct Known {
+    settled: HashSet<ProcessId>,
+    /// By pid.
+    flags: HashMap<u32, u32>,
+    /// Adopted in an exec, or right after one that nobody saw.
+    in_exec: HashMap<ProcessId, xl_exec>,
+}
+
+/// Somebody to adopt.
 struct Candidate {
     listed: Listed,
     flags: u32,
@@ -68,26 +77,30 @@ struct Candidate {
 }
 
 impl Scan<'_> {
-    /// Takes in what matches, and appends a record of each to `out`.
+    /// Adopts what matches, and appends a record of each to `out`.
     ///
     /// # Errors
     /// The iterator or the table failed, or a process asked for does not exist.
     pub fn run(&mut self, out: &mut Vec<u8>) -> Result<()> {
-        let mut settled: HashSet<ProcessId> = HashSet::new();
-        let mut flags_of: HashMap<u32, u32> = HashMap::new();
+        let mut known = Known::default();
         for pass in 0..PASSES_MAX {
-            let listed = list(self.link, &mut || (self.drain)(out))?;
+            let listed = list(self.link)?;
             if pass == 0 {
                 self.check_pids(&listed)?;
                 self.note_contained(&listed);
             }
-            let candidates = self.choose(listed, &settled, &mut flags_of, out)?;
-            if candidates.is_empty() {
+            let candidates = self.choose(listed, &mut known);
+            for some in candidates.chunks(xl_limits::XL_WANTED.0 as usize) {
+                self.adopt(some, &mut known, out)?;
+            }
+            // What execs is matched anew, and the probes see that. Only what counts for its
+            // ancestors may have been overlooked, as they were not known yet.
+            if candidates.is_empty() || !(self.filter.scoped() || self.filter.follow) {
                 break;
             }
-            for some in candidates.chunks(xl_limits::XL_WANTED.0 as usize) {
-                self.take_in(some, &mut settled, out)?;
-            }
+        }
+        for record in known.in_exec.into_values() {
+            append_in_exec(record, out);
         }
         Ok(())
     }
@@ -112,13 +125,7 @@ impl Scan<'_> {
     }
 
     /// Who matches, or descends from one that does, and is not settled yet.
-    fn choose(
-        &mut self,
-        listed: Vec<Listed>,
-        settled: &HashSet<ProcessId>,
-        flags_of: &mut HashMap<u32, u32>,
-        out: &mut Vec<u8>,
-    ) -> Result<Vec<Candidate>> {
+    fn choose(&mut self, listed: Vec<Listed>, known: &mut Known) -> Vec<Candidate> {
         let scope = xl_tracked_flags::XL_T_SCOPE.0;
         let follow = xl_tracked_flags::XL_T_FOLLOW.0;
         let elsewhere = xl_tracked_flags::XL_T_ELSEWHERE.0;
@@ -131,13 +138,17 @@ impl Scan<'_> {
             for process in rest {
                 let record = &process.record;
                 let tgid = record.header.tgid;
-                if process.has(xl_flags::XL_F_DEAD)
-                    || tgid == self.own_tgid
-                    || settled.contains(&process.process())
-                {
+                let ends = process.has(xl_flags::XL_F_DEAD) || process.has(xl_flags::XL_F_ENDING);
+                if ends || tgid == self.own_tgid || known.settled.contains(&process.process()) {
                     continue;
                 }
-                let mut flags = flags_of.get(&record.ppid).copied().unwrap_or(0);
+                // An earlier image of its own counts as an ancestor.
+                let of_its_own = known
+                    .in_exec
+                    .contains_key(&process.process())
+                    .then_some(&tgid);
+                let from = of_its_own.unwrap_or(&record.ppid);
+                let mut flags = known.flags.get(from).copied().unwrap_or(0);
                 flags &= match flags & follow {
                     0 => scope,
                     _ => scope | follow | elsewhere,
@@ -145,17 +156,22 @@ impl Scan<'_> {
                 if self.filter.pids.contains(&tgid) {
                     flags |= xl_tracked_flags::XL_T_SCOPE.0;
                 }
+                // It is here for its ancestors, or else its first exec is yet to come.
+                if flags == 0 && record.header.start_ns >= self.live_ns {
+                    undecided.push(process);
+                    continue;
+                }
                 match self.candidate(process, flags) {
                     Ok(candidate) => {
-                        (self.drain)(out)?;
-                        flags_of.insert(candidate.listed.record.header.tgid, candidate.flags);
+                        let tgid = candidate.listed.record.header.tgid;
+                        known.flags.insert(tgid, candidate.flags);
                         candidates.push(candidate);
                     }
                     Err(process) => undecided.push(process),
                 }
             }
             if undecided.len() == before || undecided.is_empty() {
-                return Ok(candidates);
+                return candidates;
             }
             rest = undecided;
         }
@@ -249,14 +265,9 @@ impl Scan<'_> {
         }
     }
 
-    /// Who has exec'd since it was listed is not settled, and is listed again.
-    fn take_in(
-        &mut self,
-        some: &[Candidate],
-        settled: &mut HashSet<ProcessId>,
-        out: &mut Vec<u8>,
-    ) -> Result<()> {
-        let context = || "failed to write the table of processes to take in";
+    /// Who has exec'd since it was listed is not settled where that may have been overlooked.
+    fn adopt(&mut self, some: &[Candidate], known: &mut Known, out: &mut Vec<u8>) -> Result<()> {
+        let context = || "failed to write the table of processes to adopt";
         for candidate in some {
             let record = &candidate.listed.record;
             let wants = xl_wanted {
@@ -271,7 +282,7 @@ impl Scan<'_> {
                 .with_context(context)?;
         }
         (self.set_commit)(true);
-        let taken = list(self.link, &mut || (self.drain)(out));
+        let taken = list(self.link);
         (self.set_commit)(false);
         for candidate in some {
             let key = candidate.listed.record.header.tgid.to_ne_bytes();
@@ -279,29 +290,46 @@ impl Scan<'_> {
         }
         let by_process: HashMap<ProcessId, &Candidate> =
             some.iter().map(|c| (c.listed.process(), c)).collect();
-        for process in taken? {
-            let Some(candidate) = by_process.get(&process.process()) else {
+        for listed in taken? {
+            let process = listed.process();
+            let Some(candidate) = by_process.get(&process) else {
                 continue;
             };
-            settled.insert(process.process());
+            let inherited = xl_tracked_flags::XL_T_SCOPE.0 | xl_tracked_flags::XL_T_FOLLOW.0;
+            let in_exec = listed.has(xl_flags::XL_F_TAKEN_MIDWAY);
+            if !in_exec || candidate.flags & inherited == 0 {
+                known.settled.insert(process);
+            }
             let active = candidate.flags & xl_tracked_flags::XL_T_ACTIVE.0 != 0;
-            if active && process.has(xl_flags::XL_F_TAKEN) {
-                if self.proc_is_ours && self.named.insert(process.record.cgroup_id) {
-                    append_cgroup(&process.record, self.shown_hierarchy, out);
-                }
-                append_record(process.record, candidate, out);
-                let is_runtime = candidate.flags & xl_tracked_flags::XL_T_RUNTIME.0 != 0;
-                if let Some(child) = self.contained.get(&process.record.header.tgid)
-                    && is_runtime
-                {
-                    append_attach(&process.record, child, out);
-                    if self.proc_is_ours && self.named.insert(child.cgroup_id) {
-                        append_cgroup(child, self.shown_hierarchy, out);
-                    }
+            if !active || !listed.has(xl_flags::XL_F_TAKEN) {
+                continue;
+            }
+            match in_exec {
+                true => drop(known.in_exec.insert(process, listed.record)),
+                false => {
+                    known.in_exec.remove(&process);
+                    self.append(listed.record, candidate, out);
                 }
             }
         }
         Ok(())
+    }
+
+    /// What is to be known of a process that was adopted.
+    fn append(&mut self, record: xl_exec, candidate: &Candidate, out: &mut Vec<u8>) {
+        if self.proc_is_ours && self.named.insert(record.cgroup_id) {
+            append_cgroup(&record, self.shown_hierarchy, out);
+        }
+        append_record(record, candidate, out);
+        let is_runtime = candidate.flags & xl_tracked_flags::XL_T_RUNTIME.0 != 0;
+        if let Some(child) = self.contained.get(&record.header.tgid)
+            && is_runtime
+        {
+            append_attach(&record, child, out);
+            if self.proc_is_ours && self.named.insert(child.cgroup_id) {
+                append_cgroup(child, self.shown_hierarchy, out);
+            }
+        }
     }
 }
 

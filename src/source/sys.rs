@@ -47,3 +47,64 @@ pub fn recursion_misses(program: BorrowedFd<'_>) -> io::Result<u64> {
         _ => Err(io::Error::last_os_error()),
     }
 }
+
+/// How a thread is scheduled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scheduling {
+    policy: i32,
+    priority: i32,
+}
+
+impl Scheduling {
+    /// Before all that is scheduled as usual; children are not.
+    pub const FIRST: Scheduling = Scheduling {
+        policy: libc::SCHED_RR | libc::SCHED_RESET_ON_FORK,
+        priority: 1,
+    };
+    /// As usual.
+    pub const USUAL: Scheduling = Scheduling {
+        policy: libc::SCHED_OTHER,
+        priority: 0,
+    };
+}
+
+/// How the calling thread is scheduled.
+pub fn scheduling() -> io::Result<Scheduling> {
+    // SAFETY: zero is a valid value for every field of this C struct.
+    let mut param: libc::sched_param = unsafe { zeroed() };
+    // SAFETY: both calls take the calling thread for 0, and `param` outlives them.
+    let (policy, result) = unsafe {
+        let policy = libc::sched_getscheduler(0);
+        (policy, libc::sched_getparam(0, &raw mut param))
+    };
+    if policy < 0 || result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let priority = param.sched_priority;
+    Ok(Scheduling { policy, priority })
+}
+
+/// Schedules a thread so. May be called in a signal handler.
+pub fn set_scheduling(tid: i32, scheduling: Scheduling) -> io::Result<()> {
+    // SAFETY: zero is a valid value for every field of this C struct.
+    let mut param: libc::sched_param = unsafe { zeroed() };
+    param.sched_priority = scheduling.priority;
+    // SAFETY: `param` outlives the call, which keeps no pointer to it.
+    match unsafe { libc::sched_setscheduler(tid, scheduling.policy, &raw const param) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// What to do when a thread has used its real-time limit (SIGXCPU). The first answer stays.
+pub fn on_too_long(answer: fn()) -> io::Result<()> {
+    static SET: std::sync::Once = std::sync::Once::new();
+    let mut result = Ok(());
+    SET.call_once(|| {
+        // SAFETY: the answer is a plain function that makes system calls and touches
+        // atomics alone (see its only caller), which a signal handler may.
+        let set = unsafe { signal_hook::low_level::register(libc::SIGXCPU, answer) };
+        result = set.map(drop);
+    });
+    result
+}

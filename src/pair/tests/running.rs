@@ -79,3 +79,36 @@ fn the_longest_are_chosen_and_the_others_counted() {
         pair.running(5000)
     );
 }
+
+/// The old image was gone, or on its way out: its end is not asked for.
+#[test]
+fn what_was_adopted_in_an_exec_begins_with_its_next_record() {
+    let adopted = event(1, 1, 10, EventKind::InExec);
+    let after_unseen = |mut event: Event| {
+        event.unseen_exec = true;
+        event
+    };
+    // The exec met the entry, and was reported.
+    let (rows, pair) = run(&[
+        adopted.clone(),
+        exec(1, 2, 20, "new\0"),
+        exit(1, 3, 30, true),
+    ]);
+    assert_eq!(rows, [(20, 30, EXIT7, 0)]);
+    assert_eq!(pair.unpaired(), Unpaired::default());
+    // It was over before, and what it ran does not match.
+    for next in [exit(1, 2, 20, true), unmatched(1, 2, 20)] {
+        let (rows, pair) = run(&[adopted.clone(), after_unseen(next)]);
+        assert_eq!(rows, []);
+        assert_eq!(pair.unpaired(), Unpaired::default());
+    }
+    // What is unseen later than that is lost.
+    let later = [
+        adopted,
+        exec(1, 2, 20, "a\0"),
+        after_unseen(exit(1, 3, 30, true)),
+    ];
+    let (rows, pair) = run(&later);
+    assert_eq!(rows, [(20, 20, End::Unknown, 0)]);
+    assert_eq!(pair.unpaired().starts_without_finish, 1);
+}

@@ -42,6 +42,12 @@ pub(super) fn append_cgroup(record: &xl_exec, hierarchy: u32, out: &mut Vec<u8>)
     }
 }
 
+/// Its process was adopted in an exec: what ran before is gone, and what runs now tells.
+pub(super) fn append_in_exec(mut record: xl_exec, out: &mut Vec<u8>) {
+    record.header.flags = xl_flags::XL_F_TAKEN_MIDWAY.0 as u16;
+    out.extend_from_slice(wire::as_bytes(&record));
+}
+
 pub(super) fn append_record(mut record: xl_exec, candidate: &Candidate, out: &mut Vec<u8>) {
     record.header.bytes += candidate.args.len() as u32;
     record.args_bytes = candidate.true_bytes;

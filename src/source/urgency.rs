@@ -1,0 +1,242 @@
+//! Real-time priority, the lowest there is, for what must not wait: tracing is looked for
+//! on hosts with far more to run than CPUs, where each wait for a CPU takes half a second
+//! and the buffers are full by then.
+//!
+//! It is bounded twice. A thread that has used more than [`BUDGET`] of a second goes on as
+//! before until the second is over, so that what computes waits like everybody. One that
+//! never comes back here, as something is wrong with it, is stopped by the kernel
+//! (`RLIMIT_RTTIME`), and all go on as before.
+
+use std::io;
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, Rlimit, getpriority_process, getrlimit, setrlimit};
+use rustix::thread::gettid;
+use rustix::time::{ClockId, clock_gettime};
+
+use super::sys::{self, Scheduling};
+
+/// CPU time that a thread may use so within each second.
+pub const BUDGET: Duration = Duration::from_millis(200);
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// Threads that have it now, for the signal handler; 0 is a free place.
+static RAISED: [AtomicI32; 8] = [const { AtomicI32::new(0) }; 8];
+
+/// The calling thread's right to go first; it gives that back when dropped.
+pub struct Urgency {
+    /// Why it may not go first.
+    refused: Option<io::Error>,
+    /// Its place among those that do.
+    place: Option<&'static AtomicI32>,
+    tid: i32,
+    window_began: Instant,
+    used_before: Duration,
+    /// What this says is about the thread that made it.
+    _not_send: PhantomData<*const ()>,
+}
+
+impl Urgency {
+    /// Goes first from now on, where that is permitted.
+    pub fn of_this_thread() -> Urgency {
+        let mut urgency = Urgency {
+            refused: None,
+            place: None,
+            tid: gettid().as_raw_nonzero().get(),
+            window_began: Instant::now(),
+            used_before: used(),
+            _not_send: PhantomData,
+        };
+        let begun = permitted().and_then(|()| urgency.raise());
+        urgency.refused = begun.err();
+        urgency
+    }
+
+    /// How it is, a sentence.
+    pub fn note(&self) -> String {
+        match &self.refused {
+            None => "real-time priority, for a bounded time".to_owned(),
+            Some(error) => format!("no real-time priority: {error}"),
+        }
+    }
+
+    /// To be called between pieces of work: sees to it that the budget is kept.
+    pub fn round(&mut self) {
+        if self.refused.is_some() {
+            return;
+        }
+        let used = used();
+        if self.window_began.elapsed() >= WINDOW {
+            self.window_began = Instant::now();
+            self.used_before = used;
+        }
+        match used.saturating_sub(self.used_before) > BUDGET {
+            true => self.give_back(),
+            // What was possible at first is possible still.
+            false => drop(self.raise()),
+        }
+    }
+
+    /// Begins another second: what comes now is not to wait for what was done before.
+    pub fn renew(&mut self) {
+        self.window_began = Instant::now();
+        self.used_before = used();
+        self.round();
+    }
+
+    fn has(&self) -> bool {
+        let place = self.place.map(|place| place.load(Ordering::SeqCst));
+        place == Some(self.tid)
+    }
+
+    fn raise(&mut self) -> io::Result<()> {
+        if self.has() {
+            return Ok(());
+        }
+        let take = |place: &&AtomicI32| {
+            let taken = place.compare_exchange(0, self.tid, Ordering::SeqCst, Ordering::SeqCst);
+            taken.is_ok()
+        };
+        let Some(place) = RAISED.iter().find(take) else {
+            return Err(io::Error::other("too many threads"));
+        };
+        self.place = Some(place);
+        let raised = sys::set_scheduling(self.tid, Scheduling::FIRST);
+        if raised.is_err() {
+            self.give_back();
+        }
+        raised
+    }
+
+    /// Goes on as before.
+    pub fn give_back(&mut self) {
+        if self.has()
+            && let Some(place) = self.place.take()
+        {
+            place.store(0, Ordering::SeqCst);
+            // It was so before.
+            let _ = sys::set_scheduling(self.tid, Scheduling::USUAL);
+        }
+    }
+}
+
+impl Drop for Urgency {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+/// Runs what starts another program, which shall not inherit the limit.
+///
+/// # Errors
+/// The limit cannot be set again.
+pub fn without_limit<T>(start: impl FnOnce() -> T) -> io::Result<T> {
+    let ours = getrlimit(Resource::Rttime);
+    let none = Rlimit {
+        current: ours.maximum,
+        ..ours
+    };
+    setrlimit(Resource::Rttime, none)?;
+    let started = start();
+    setrlimit(Resource::Rttime, ours)?;
+    Ok(started)
+}
+
+/// CPU time that the calling thread has used.
+fn used() -> Duration {
+    let used = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(used.tv_sec.cast_unsigned(), used.tv_nsec as u32)
+}
+
+/// Whether a thread may go first; sets the limit for those that do.
+fn permitted() -> io::Result<()> {
+    // Whoever has changed how execlat is scheduled means it.
+    if sys::scheduling()? != Scheduling::USUAL || getpriority_process(None)? > 0 {
+        return Err(io::Error::other("execlat was given another priority"));
+    }
+    // The signal has another meaning then.
+    if getrlimit(Resource::Cpu).current.is_some() {
+        return Err(io::Error::other("a limit is set on CPU time"));
+    }
+    sys::on_too_long(demote_all)?;
+    let limit = getrlimit(Resource::Rttime);
+    let ours = BUDGET.as_micros() as u64;
+    let current = limit.current.map_or(ours, |theirs| theirs.min(ours));
+    let limit = Rlimit {
+        current: Some(current),
+        ..limit
+    };
+    Ok(setrlimit(Resource::Rttime, limit)?)
+}
+
+/// In a signal handler: nothing but system calls and atomic loads and stores.
+fn demote_all() {
+    for place in &RAISED {
+        let tid = place.swap(0, Ordering::SeqCst);
+        if tid != 0 {
+            // A thread that has ended has none to give back.
+            let _ = sys::set_scheduling(tid, Scheduling::USUAL);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spin(limit: Duration) {
+        let until = used() + limit;
+        while used() < until {}
+    }
+
+    #[test]
+    fn who_uses_much_goes_on_as_before_until_the_second_is_over() {
+        std::thread::spawn(|| {
+            let mut urgency = Urgency::of_this_thread();
+            if let Some(error) = &urgency.refused {
+                println!("skipped: {error}");
+                return;
+            }
+            assert_eq!(sys::scheduling().expect("known"), Scheduling::FIRST);
+            spin(BUDGET / 4);
+            urgency.round();
+            assert!(urgency.has());
+            spin(BUDGET);
+            urgency.round();
+            assert!(!urgency.has());
+            assert_eq!(sys::scheduling().expect("known"), Scheduling::USUAL);
+            urgency.renew();
+            assert_eq!(sys::scheduling().expect("known"), Scheduling::FIRST);
+            drop(urgency);
+            assert_eq!(sys::scheduling().expect("known"), Scheduling::USUAL);
+        })
+        .join()
+        .expect("a thread");
+    }
+
+    #[test]
+    fn who_never_pauses_is_stopped_by_the_kernel() {
+        std::thread::spawn(|| {
+            let mut urgency = Urgency::of_this_thread();
+            if let Some(error) = &urgency.refused {
+                println!("skipped: {error}");
+                return;
+            }
+            // Bounded, should nothing stop it.
+            for _ in 0..100 {
+                spin(BUDGET / 10);
+                if !urgency.has() {
+                    break;
+                }
+            }
+            assert!(!urgency.has());
+            assert_eq!(sys::scheduling().expect("known"), Scheduling::USUAL);
+            urgency.renew();
+            assert!(urgency.has());
+        })
+        .join()
+        .expect("a thread");
+    }
+}
