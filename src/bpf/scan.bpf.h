@@ -45,23 +45,26 @@ static __always_inline void list_process(struct bpf_iter__task *ctx, struct task
 }
 
 /*
- * A process that an earlier pass took in for what it descends from, and that had exec'd
- * just before: that exec met no entry, and was not reported. `false`: it did meet one.
+ * A process that has an entry, or that finds no room for one. An earlier pass may have
+ * taken it in for what it descends from, when it had just exec'd: that exec met no entry,
+ * and was not reported.
  */
-static __always_inline bool take_in_again(struct task_struct *task, const struct xl_wanted *wants,
-					  u32 seq)
+static __always_inline u32 take_in_again(struct task_struct *task, const struct xl_wanted *wants,
+					 u32 seq)
 {
 	u32 tgid = task->tgid;
 	struct xl_tracked *entry = bpf_map_lookup_elem(&tracked, &tgid);
 
-	if (!(wants->flags & (XL_T_SCOPE | XL_T_FOLLOW)) || !entry ||
+	if (!entry)
+		COUNT(table_full);
+	if (!entry || !(wants->flags & (XL_T_SCOPE | XL_T_FOLLOW)) ||
 	    entry->start_ns != wants->start_ns || entry->exec_id == (u32)wants->exec_id ||
 	    entry->seq > seq || task->self_exec_id != wants->exec_id)
-		return false;
+		return XL_F_KNOWN;
 	entry->exec_id = wants->exec_id;
 	entry->flags = wants->flags;
 	entry->seq = seq;
-	return true;
+	return XL_F_TAKEN;
 }
 
 /*
@@ -86,7 +89,7 @@ static __always_inline u32 take_in(struct task_struct *task)
 	fresh.exec_id = wants->exec_id;
 	fresh.seq = wants->flags & XL_T_ACTIVE ? 1 : 0;
 	if (!insert_hashed(tgid, &fresh))
-		return take_in_again(task, wants, fresh.seq) ? XL_F_TAKEN : XL_F_KNOWN;
+		return take_in_again(task, wants, fresh.seq);
 	/* Removes nothing: a bucket's lock is a barrier between the entry and the looks. */
 	bpf_map_delete_elem(&freeing, &tgid);
 	/*
@@ -104,8 +107,7 @@ static __always_inline u32 take_in(struct task_struct *task)
 		if (entry && entry->seq == fresh.seq && remove_hashed(tgid))
 			return 0;
 	}
-	return task->self_exec_id == wants->exec_id ? XL_F_TAKEN
-						     : XL_F_TAKEN | XL_F_TAKEN_MIDWAY;
+	return task->self_exec_id == wants->exec_id ? XL_F_TAKEN : XL_F_TAKEN | XL_F_TAKEN_MIDWAY;
 }
 
 SEC("iter/task")

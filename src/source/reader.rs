@@ -156,7 +156,12 @@ fn read_all(mut perf: PerfBuffer, shared: &Shared, end: &OwnedFd, round: Duratio
         };
         if let Some(mut theirs) = theirs {
             hand_over(&mut mine, &mut theirs, ends);
-            shared.more.notify_one();
+            let fresh = theirs.fresh;
+            // Not with the lock held: who is woken takes it.
+            drop(theirs);
+            if fresh {
+                shared.more.notify_one();
+            }
         }
         if ends {
             return;
@@ -187,5 +192,6 @@ fn hand_over(mine: &mut Read, theirs: &mut Read, ends: bool) {
     theirs.malformed += std::mem::take(&mut mine.malformed);
     theirs.began_ns = mine.began_ns;
     theirs.failed = mine.failed.take();
-    theirs.fresh = true;
+    // Without, whoever waits looks in time.
+    theirs.fresh |= !theirs.bytes.is_empty() || theirs.failed.is_some();
 }
