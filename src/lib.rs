@@ -21,6 +21,7 @@ pub mod filter;
 #[cfg(test)]
 mod fixture;
 pub mod hash;
+pub mod inherited;
 pub mod label;
 pub mod loss;
 pub mod names;

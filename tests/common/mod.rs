@@ -14,6 +14,7 @@
 
 pub mod cgroup;
 pub mod compare;
+mod dispositions;
 pub mod tracer;
 pub mod workload;
 
