@@ -13,6 +13,9 @@ pub mod command;
 pub mod config;
 pub mod container;
 pub mod container_cgroups;
+#[cfg(test)]
+#[path = "../tests/common/dispositions.rs"]
+mod dispositions;
 pub mod doctor;
 pub mod engine;
 pub mod event;

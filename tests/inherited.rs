@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 
+use common::InTime as _;
 use support_cli::story::{Story, code, image};
 use support_cli::{Live, Ran, Yard, bench, finish, ran, root, run};
 
@@ -76,7 +77,7 @@ fn standard_output_beyond_the_limit() {
         LIMIT,
         &["report", "big.xl", "--histogram=h.json"],
     );
-    let output = command.stdin(Stdio::null()).stdout(file).output();
+    let output = command.stdin(Stdio::null()).stdout(file).in_time().output();
     let ran = ran(output.expect("execlat"));
     // The figures would go there, too.
     assert_eq!(ran.status, 1, "{ran:?}");
