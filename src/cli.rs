@@ -11,6 +11,7 @@ use clap_complete::Shell;
 
 use crate::config::Config;
 
+mod dashes;
 mod resolve;
 mod value;
 
@@ -307,9 +308,10 @@ fn command() -> clap::Command {
 /// # Errors
 /// It is wrong, or asks for help: what to print, and the exit status.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, Answer> {
-    let matches = command().try_get_matches_from(args);
+    let args: Vec<OsString> = args.into_iter().collect();
+    let matches = command().try_get_matches_from(&args);
     let cli = matches.and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
-    let cli = cli.map_err(|error| answer(&error))?;
+    let cli = cli.map_err(|error| answer(&error, &args))?;
     match cli.task {
         Some(Task::Doctor { json }) => Ok(Request::Doctor { json }),
         Some(Task::Completions { shell }) => Ok(Request::Completions(shell)),
@@ -339,7 +341,7 @@ pub fn on_terminal(request: Request) -> Result<Request, Answer> {
 }
 
 /// The parser says mistakes in a paragraph and more; one line is enough.
-fn answer(error: &clap::Error) -> Answer {
+fn answer(error: &clap::Error, args: &[OsString]) -> Answer {
     if !error.use_stderr() {
         return Answer {
             text: error.render().to_string(),
@@ -350,7 +352,11 @@ fn answer(error: &clap::Error) -> Answer {
     let first = text.split("\n\n").next().unwrap_or_default();
     let line: Vec<&str> = first.split_whitespace().collect();
     let line = line.join(" ");
-    usage(line.strip_prefix("error: ").unwrap_or(&line).to_owned())
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    usage(match dashes::put_in(&command(), error, args) {
+        Some(meant) => format!("{line}: to trace a command, {meant}"),
+        None => line.to_owned(),
+    })
 }
 
 fn usage(what: String) -> Answer {

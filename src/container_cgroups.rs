@@ -6,6 +6,8 @@
 //! runtime keeps on disk of the container with that id; a cgroup that bears the id. An id
 //! alone is a claim: it is believed of root outside of any container. Pure.
 
+mod paths;
+
 use std::hash::RandomState;
 
 use crate::cgroup::below;
@@ -16,6 +18,7 @@ use crate::pair::{Placed, Subject};
 use crate::runtime;
 use crate::source::About;
 use crate::state::{self, Format, StatePlace};
+use paths::{Marked, Trees};
 
 /// A runtime's file has been asked for again after this time.
 pub const ASKED_AGAIN_NS: u64 = 1_000_000_000;
@@ -82,12 +85,12 @@ pub struct ContainerCgroups {
     /// Where the hierarchy that is shown was mounted.
     mount: String,
     /// Directories that were asked for, absolute.
-    asked: Vec<String>,
+    asked: Trees,
     ids: Newest<String, Namesakes, RandomState, IDS_MAX>,
     /// Any id is bound to a place.
     has_bound: bool,
     /// Paths of containers, whatever they are called: who is there is no voice of the host.
-    taken: Newest<String, (), RandomState, IDS_MAX>,
+    taken: Marked,
 }
 
 impl ContainerCgroups {
@@ -95,10 +98,10 @@ impl ContainerCgroups {
     pub fn new(about: &About) -> ContainerCgroups {
         ContainerCgroups {
             mount: about.cgroup_mount.clone(),
-            asked: about.cgroups.clone(),
+            asked: Trees::new(&about.cgroups),
             ids: Newest::default(),
             has_bound: false,
-            taken: Newest::default(),
+            taken: Marked::default(),
         }
     }
 
@@ -164,7 +167,7 @@ impl ContainerCgroups {
     fn take(&mut self, found: Option<&Found>, caller: &str) {
         let path = found.and_then(|found| found.path.as_deref());
         if let Some(path) = path.filter(|path| below(caller, path).is_none()) {
-            self.taken.insert(path.to_owned(), ());
+            self.taken.add(path);
         }
     }
 
@@ -274,12 +277,8 @@ impl ContainerCgroups {
     fn is_believed(&self, image: &Image, names: &Names) -> bool {
         let cgroup = names.cgroup(image.cgroup_id);
         let is_hosts = cgroup.is_some_and(|cgroup| cgroup.is_hosts());
-        let in_one = |path: &str| {
-            let ends = path.match_indices('/').map(|(at, _)| at).skip(1);
-            let mut above = ends.chain([path.len()]).map(|end| &path[..end]);
-            above.any(|above| self.taken.get(above).is_some())
-        };
-        image.uid == 0 && is_hosts && !cgroup.is_some_and(|cgroup| in_one(&cgroup.path))
+        let in_one = || cgroup.is_some_and(|cgroup| self.taken.is_above(&cgroup.path));
+        image.uid == 0 && is_hosts && !in_one()
     }
 
     /// The cgroup that bears an id and is not that of another runtime's container. Several
@@ -313,8 +312,7 @@ impl ContainerCgroups {
     }
 
     fn is_inside(&self, directory: &str) -> bool {
-        let mut asked = self.asked.iter();
-        asked.any(|asked| below(directory, asked).is_some())
+        self.asked.hold(directory)
     }
 }
 

@@ -2,10 +2,12 @@
 //! them is emptied: a mistake must not cost yesterday's file. What holds argv is
 //! private to whoever ran execlat.
 
-use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+mod way;
+
+use std::fs::{self, File, Metadata, Permissions};
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -47,16 +49,32 @@ impl Files {
     /// # Errors
     /// It cannot be written, or is in use.
     pub fn open(&mut self, path: &Path) -> Result<File> {
-        let open = || {
-            let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(false).mode(0o600);
-            let file = options.open(path)?;
-            let meta = file.metadata()?;
-            io::Result::Ok((file, inode(&meta)))
-        };
-        let (file, inode) = open().with_context(|| cannot_write(path))?;
+        let found = way::open(path).with_context(|| cannot_write(path))?;
+        self.keep(path, found.file)
+    }
+
+    /// The same of what nobody else may read: others' access to a regular file is taken.
+    ///
+    /// # Errors
+    /// Also where it belongs to somebody else, who can always give himself access.
+    pub fn open_private(&mut self, path: &Path) -> Result<File> {
+        let found = way::open(path).with_context(|| cannot_write(path))?;
+        if let Some(owner) = found.stranger {
+            bail!(
+                "{}: it belongs to user {owner}, who could read every command line in it: \
+                 remove it, or name another file",
+                cannot_write(path)
+            );
+        }
+        let file = self.keep(path, found.file)?;
+        make_private(&file, path)?;
+        Ok(file)
+    }
+
+    fn keep(&mut self, path: &Path, file: File) -> Result<File> {
+        let kept = || io::Result::Ok((inode(&file.metadata()?), file.try_clone()?));
+        let (inode, again) = kept().with_context(|| cannot_write(path))?;
         self.take(path, inode)?;
-        let again = file.try_clone().with_context(|| cannot_write(path))?;
         self.opened.push((path.to_owned(), again));
         Ok(file)
     }
@@ -93,10 +111,7 @@ impl Files {
 }
 
 /// Takes others' access to what is a regular file.
-///
-/// # Errors
-/// Its mode cannot be changed.
-pub fn make_private(file: &File, path: &Path) -> Result<()> {
+fn make_private(file: &File, path: &Path) -> Result<()> {
     let private = || {
         if file.metadata()?.is_file() {
             file.set_permissions(Permissions::from_mode(0o600))?;
@@ -136,7 +151,7 @@ mod tests {
         fs::write(path("old"), "yesterday").expect("a file");
         std::os::unix::fs::symlink("new", path("link")).expect("a link");
         let mut files = Files::default();
-        let old = files.open(&path("old")).expect("once");
+        files.open(&path("old")).expect("once");
         files.open(&path("new")).expect("once");
         for name in ["old", "./old", "new", "link"] {
             let error = files.open(&path(name)).expect_err("in use");
@@ -152,8 +167,31 @@ mod tests {
         assert_eq!(fs::read(path("old")).expect("a file"), b"");
         let mode = |name| fs::metadata(path(name)).expect("a file").mode() & 0o777;
         assert_eq!(mode("new"), 0o600);
-        make_private(&old, &path("old")).expect("its mode");
-        assert_eq!(mode("old"), 0o600);
+    }
+
+    #[test]
+    fn what_is_private_is_nobody_elses() {
+        let dir = tempfile::tempdir().expect("scratch directory");
+        let path = dir.path().join("old");
+        fs::write(&path, "yesterday").expect("a file");
+        let mut files = Files::default();
+        let old = files.open_private(&path).expect("ours");
+        assert_eq!(old.metadata().expect("a file").mode() & 0o777, 0o600);
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("mode");
+        std::os::unix::fs::chown(&path, Some(4711), None).expect("given away");
+        let error = Files::default().open_private(&path).expect_err("theirs");
+        let said = error.to_string();
+        assert!(
+            said.contains("it belongs to user 4711, who could read"),
+            "{said}"
+        );
+        assert_eq!(fs::metadata(&path).expect("a file").mode() & 0o777, 0o644);
+        // Rows may be meant for him.
+        Files::default().open(&path).expect("opened");
+        assert_eq!(fs::read(&path).expect("kept"), b"yesterday");
     }
 
     #[test]

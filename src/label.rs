@@ -38,7 +38,8 @@ const EMPTY: &str = "(empty)";
 /// What can be told from an execution's command line and cgroup.
 #[derive(Debug, Clone, Default)]
 pub struct Labels<'a> {
-    /// `runc create` for a runtime, else the task's name; printable.
+    /// `runc create` for a runtime, else the task's name, or argv\[0\]'s where that is none;
+    /// printable.
     pub action: Cow<'a, str>,
     /// The runtime that it is an invocation of.
     pub runtime: Option<&'static str>,
@@ -81,7 +82,10 @@ impl<'a> Labels<'a> {
                     labels.container = Some(shown(container));
                 }
             }
-            None => labels.action = shown(image.comm()),
+            None => {
+                let by_argv0 = runtime::name_by_argv0(image.argv.first(), image.comm());
+                labels.action = shown(by_argv0.unwrap_or(image.comm()));
+            }
         }
         labels
     }
@@ -148,6 +152,38 @@ mod tests {
         assert_eq!(labels.group(Key::Code, &runc), "0");
         assert_eq!(labels.group(Key::Argv0, &runc), "/usr/sbin/runc");
         assert_eq!(labels.group(Key::None, &runc), "all");
+    }
+
+    /// As busybox executes its applets.
+    #[test]
+    fn what_goes_by_exe_is_called_as_its_first_argument_is() {
+        let action = |comm: &[u8], args: &str| {
+            let mut image = fixture::image(args);
+            image.comm = [0; 16];
+            image.comm[..comm.len()].copy_from_slice(comm);
+            let execution = fixture::execution(image);
+            let labels = Labels::new(&execution, None);
+            assert_eq!(labels.group(Key::Comm, &execution).as_bytes(), comm);
+            labels.action.into_owned()
+        };
+        assert_eq!(action(b"exe", "sleep\x001\0"), "sleep");
+        assert_eq!(action(b"exe", "/bin/ls\0"), "ls");
+        assert_eq!(action(b"6", "tool\x1b\0"), "tool\\x1b");
+        assert_eq!(action(b"memfd:tool", "/opt/tool\0x\0"), "tool");
+        assert_eq!(action(b"exe", "/usr/bin/runc\0state\0web\0"), "runc state");
+        // Where it tells no more, or does not stand for the program.
+        for args in [
+            "/proc/self/exe\0--type=x\0",
+            "exe\0",
+            "/dev/fd/6\0",
+            "\0",
+            "",
+            "/x/\0",
+        ] {
+            assert_eq!(action(b"exe", args), "exe", "{args:?}");
+        }
+        assert_eq!(action(b"exe", &"x".repeat(256)), "exe");
+        assert_eq!(action(b"sh", "sleep\x001\0"), "sh");
     }
 
     #[test]

@@ -13,6 +13,9 @@ pub mod command;
 pub mod config;
 pub mod container;
 pub mod container_cgroups;
+#[cfg(test)]
+#[path = "../tests/common/dispositions.rs"]
+mod dispositions;
 pub mod doctor;
 pub mod engine;
 pub mod event;
@@ -21,6 +24,7 @@ pub mod filter;
 #[cfg(test)]
 mod fixture;
 pub mod hash;
+pub mod inherited;
 pub mod label;
 pub mod loss;
 pub mod names;

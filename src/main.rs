@@ -3,9 +3,13 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use execlat::{cli, output, run};
+use execlat::{cli, inherited, output, run};
 
 fn main() -> ExitCode {
+    if let Err(error) = inherited::put_right() {
+        output::say(format_args!("{error:#}"));
+        return ExitCode::from(run::FAILED);
+    }
     let request = match cli::parse(std::env::args_os()).and_then(cli::on_terminal) {
         Ok(request) => request,
         Err(answer) => {

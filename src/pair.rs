@@ -6,16 +6,19 @@
 //! overtook an earlier one is seen as such, whatever the times say: it is parked
 //! until the earlier one is here, or is given up as lost.
 
+mod gone;
 mod places;
 mod running;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
+use std::collections::btree_map::{BTreeMap, Entry};
 
 use crate::event::{End, Event, EventKind, Execution, Image, Place, ProcessId, Usage};
 use crate::hash::QuickMap;
 
+use gone::Gone;
 pub use running::{Longest, Subject};
 
 /// An exec with the same arguments later than this is a loop, not a runtime that
@@ -65,7 +68,8 @@ struct Process {
     open: Option<Open>,
     /// Adopted in an exec; nothing has come since.
     in_exec: bool,
-    parked: Vec<Event>,
+    /// By number.
+    parked: BTreeMap<u32, Event>,
     /// The runtime that it descends from.
     part_of: Option<ProcessId>,
 }
@@ -77,7 +81,7 @@ impl Default for Process {
             last_ts_ns: 0,
             open: None,
             in_exec: false,
-            parked: Vec::new(),
+            parked: BTreeMap::new(),
             part_of: None,
         }
     }
@@ -94,9 +98,7 @@ impl Process {
 
     /// The parked record that is next in sequence.
     fn take_next(&mut self) -> Option<Event> {
-        let is_next = |event: &Event| event.seq == self.next_seq;
-        let at = self.parked.iter().position(is_next)?;
-        Some(self.parked.swap_remove(at))
+        self.parked.remove(&self.next_seq)
     }
 }
 
@@ -104,10 +106,11 @@ impl Process {
 #[derive(Debug, Default)]
 pub struct Pair {
     processes: QuickMap<ProcessId, Process>,
-    /// Who has parked records, by time of the record, oldest first as parked.
-    parked: VecDeque<(u64, ProcessId)>,
+    /// Parked records, by time, process and number, oldest first as parked.
+    parked: VecDeque<(u64, ProcessId, u32)>,
     notes: Notes,
     placed: Vec<Placed>,
+    gone: Gone,
 }
 
 /// A runtime has put a process somewhere.
@@ -151,14 +154,20 @@ impl Pair {
         if let EventKind::Attach { by, place } = event.kind {
             return self.attached(id, by, place, event.ts_ns);
         }
+        self.gone.touch(id, self.processes.len());
         let process = self.processes.entry(id).or_default();
         if event.seq < process.next_seq {
             self.notes.unpaired.late_records += 1;
             return;
         }
         if event.seq > process.next_seq {
-            self.parked.push_back((event.ts_ns, id));
-            process.parked.push(event);
+            let Entry::Vacant(place) = process.parked.entry(event.seq) else {
+                // One of that number is here already.
+                self.notes.unpaired.late_records += 1;
+                return;
+            };
+            self.parked.push_back((event.ts_ns, id, event.seq));
+            place.insert(event);
             if self.parked.len() > PARKED_MAX {
                 self.give_up_oldest(out);
             }
@@ -180,7 +189,7 @@ impl Pair {
     /// Nothing older than `horizon_ns` will come but by accident: what waits for a
     /// record that should have been here long ago does not wait longer.
     pub fn advance(&mut self, horizon_ns: u64, out: &mut Vec<Execution>) {
-        while let Some(&(ts_ns, _)) = self.parked.front() {
+        while let Some(&(ts_ns, ..)) = self.parked.front() {
             if ts_ns.saturating_add(GIVE_UP_NS) > horizon_ns {
                 break;
             }
@@ -189,14 +198,15 @@ impl Pair {
     }
 
     fn give_up_oldest(&mut self, out: &mut Vec<Execution>) {
-        let Some((ts_ns, id)) = self.parked.pop_front() else {
+        let Some((ts_ns, id, seq)) = self.parked.pop_front() else {
             return;
         };
         let Some(process) = self.processes.get(&id) else {
             return;
         };
         // What it waited for may have come since.
-        if !process.parked.iter().any(|event| event.ts_ns == ts_ns) {
+        let parked = process.parked.get(&seq);
+        if parked.is_none_or(|event| event.ts_ns != ts_ns) {
             return;
         }
         if self.apply_parked(id, out) {
@@ -207,10 +217,9 @@ impl Pair {
     /// Applies what is parked, whatever is missing in between. True if the process ended.
     fn apply_parked(&mut self, id: ProcessId, out: &mut Vec<Execution>) -> bool {
         let process = self.processes.entry(id).or_default();
-        let mut parked = std::mem::take(&mut process.parked);
-        parked.sort_unstable_by_key(|event| event.seq);
+        let parked = std::mem::take(&mut process.parked);
         let mut ended = false;
-        for event in parked {
+        for event in parked.into_values() {
             let process = self.processes.entry(id).or_default();
             if event.seq < process.next_seq {
                 self.notes.unpaired.late_records += 1;
@@ -226,29 +235,6 @@ impl Pair {
             ended |= apply(process, event, &mut self.notes, out);
         }
         ended
-    }
-
-    /// Ends what is open in processes that are no more, by a look at all processes
-    /// at `seen_ns` all of whose earlier events have been pushed.
-    pub fn reconcile(
-        &mut self,
-        seen_ns: u64,
-        alive: impl Fn(ProcessId) -> bool,
-        out: &mut Vec<Execution>,
-    ) {
-        let mut gone: Vec<(u64, ProcessId)> = self
-            .processes
-            .iter()
-            .filter(|(id, process)| process.last_ts_ns < seen_ns && !alive(**id))
-            .map(|(id, process)| (process.last_ts_ns, *id))
-            .collect();
-        gone.sort_unstable();
-        for (_, id) in gone {
-            self.apply_parked(id, out);
-            if let Some(mut process) = self.processes.remove(&id) {
-                close_unseen(id, &mut process, &mut self.notes, out);
-            }
-        }
     }
 
     /// Whether a record waits for an earlier one.

@@ -11,7 +11,7 @@ use crate::anatomy::Figures;
 use crate::command::Command;
 use crate::config::{Config, KernelFilter, Live as LiveConfig, Origin, View};
 use crate::doctor;
-use crate::files::{Files, make_private};
+use crate::files::Files;
 use crate::filter::Selection;
 use crate::loss::{Losses, SourceLosses};
 use crate::nearest::LeftOut;
@@ -296,8 +296,7 @@ fn open_recording(
         files.empty()?;
         return Ok(None);
     };
-    let file = files.open(path)?;
-    make_private(&file, path)?;
+    let file = files.open_private(path)?;
     files.empty()?;
     let out: Box<dyn Write> = Box::new(io::BufWriter::new(file));
     let writer = Writer::new(out, source.about());

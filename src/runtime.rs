@@ -19,7 +19,7 @@ use std::iter::Peekable;
 
 use crate::event::Argv;
 
-pub use recognise::{WORDS, may_be};
+pub use recognise::{WORDS, may_be, name_by_argv0};
 
 /// How a runtime was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use signal_hook::consts::{SIGHUP, SIGTERM, SIGUSR1};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
+use crate::inherited::is_ignored;
 use crate::top::terminal;
 
 /// Exit status after a second Ctrl-C, as shells have it.
@@ -131,13 +132,6 @@ fn listen(told: Vec<(i32, Arc<AtomicBool>)>, first: Arc<First>) -> Result<()> {
 fn at_once(status: i32) -> ! {
     terminal::restore_for_good();
     std::process::exit(status)
-}
-
-fn is_ignored(signal: i32) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 #[cfg(test)]

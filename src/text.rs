@@ -65,13 +65,19 @@ fn push_char(out: &mut String, c: char) {
     }
 }
 
-/// Characters that a terminal obeys or that change how others are shown: C1
-/// controls, line and paragraph separators, direction marks, tags.
+/// Characters that a terminal obeys, that change how others are shown, or that nobody sees:
+/// C1 controls, formats, separators, blanks that are no blank, and what is ignored where
+/// nothing is drawn for it. With one of them, two names may look alike.
 fn misleads(c: char) -> bool {
     matches!(c,
-        '\u{80}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e007f}')
+        '\u{80}'..='\u{a0}' | '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}'
+        | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}' | '\u{115f}'..='\u{1160}'
+        | '\u{1680}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{2000}'..='\u{200f}' | '\u{2028}'..='\u{202f}' | '\u{205f}'..='\u{206f}'
+        | '\u{2800}' | '\u{3000}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+        | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}'
+        | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// The argument line: arguments joined by blanks, and marks for what is missing:
@@ -207,6 +213,44 @@ mod tests {
         assert_eq!(printable(b"a b"), "a b");
         assert_eq!(printable(b"\x1b[31m\n\xff"), "\\x1b[31m\\n\\xff");
         assert_eq!(printable("\u{202e}é\u{9b}".as_bytes()), "\\u{202e}é\\u{9b}");
+    }
+
+    /// As Unicode's own tables have it.
+    #[test]
+    fn what_nobody_sees_is_written_out() {
+        let classes = r"^[\p{Default_Ignorable_Code_Point}\p{Cf}\p{Cc}\p{Zl}\p{Zp}\p{Zs}\u{2800}]$";
+        let unseen = regex::Regex::new(classes).expect("known to Unicode");
+        for c in '\0'..=char::MAX {
+            let text = c.to_string();
+            let shown = printable(text.as_bytes());
+            let written_out = c != ' ' && unseen.is_match(&text);
+            assert_eq!(shown != text, written_out, "U+{:04X}", c as u32);
+            assert!(!written_out || shown.bytes().all(|b| (0x20..0x7f).contains(&b)));
+        }
+    }
+
+    #[test]
+    fn names_that_look_alike_are_told_apart() {
+        let alike = [
+            "web",
+            "we\u{200b}b",
+            "web\u{3164}",
+            "w\u{ad}eb",
+            "web\u{fe0f}",
+            "web\u{e0100}",
+        ];
+        let mut shown: Vec<String> = alike
+            .iter()
+            .map(|name| printable(name.as_bytes()))
+            .collect();
+        assert_eq!(shown[2], "web\\u{3164}");
+        shown.sort();
+        shown.dedup();
+        assert_eq!(shown.len(), alike.len());
+        assert_eq!(
+            line(&argv("a\u{a0}b\0".as_bytes()), true),
+            "$'a\\xc2\\xa0b'"
+        );
     }
 
     #[test]

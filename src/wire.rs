@@ -326,10 +326,16 @@ fn image(record: &[u8], spare: &mut Spare) -> Result<Box<Image>, DecodeError> {
     Ok(image)
 }
 
+/// The kernel hands over no longer path, nor does `/proc`; each row may show it.
+const CGROUP_MAX_BYTES: usize = 2 * xl_limits::XL_CGROUP_PATH_BYTES.0 as usize;
+
 /// Names come leaf first, each with its NUL.
 fn cgroup(record: &[u8]) -> Result<CgroupName, DecodeError> {
     let fixed: xl_cgroup = copy(record)?;
     let names = &record[size_of::<xl_cgroup>()..];
+    if names.len() > CGROUP_MAX_BYTES {
+        return Err(DecodeError::Length);
+    }
     let names = names.strip_suffix(b"\0").unwrap_or(names);
     let mut path = String::new();
     if fixed.truncated != 0 {

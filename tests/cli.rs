@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use common::InTime as _;
 use support_cli::{Ran, as_nobody, bench, execlat_for_all, finish, root, run, words};
 
 /// One line, the words in their order.
@@ -340,7 +341,7 @@ fn completions_are_scripts() {
         fs::write(&script, ran.stdout).expect("the script");
         // Only bash is sure to be there.
         let mut check = Command::new(shell);
-        match check.arg("-n").arg(&script).output() {
+        match check.arg("-n").arg(&script).in_time().output() {
             Ok(output) => assert!(output.status.success(), "{shell}: {output:?}"),
             Err(error) => assert_ne!(shell, "bash", "{error}"),
         }

@@ -133,11 +133,13 @@ impl Scripted {
     }
 }
 
-const FOREVER: &str = "echo ready; while :; do sleep 0.05; done";
+/// It ends nonetheless, should nobody end it.
+const FOREVER: &str = "echo ready; n=0; while [ $((n+=1)) -lt 18000 ]; do sleep 0.05; done";
 
 /// Waits for a Ctrl-C without a child: a shell whose child the Ctrl-C finds between fork
 /// and exec may end with 130, whatever it traps.
-const UNTIL_INT: &str = "trap got=1 INT; echo ready; while [ -z \"$got\" ]; do :; done";
+const UNTIL_INT: &str = "trap got=1 INT; echo ready; n=0
+    while [ -z \"$got\" ] && [ $((n+=1)) -lt 100000000 ]; do :; done; [ -n \"$got\" ] || exit 99";
 
 #[test]
 fn signals_are_passed_on_to_the_command() {

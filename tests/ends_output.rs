@@ -19,6 +19,7 @@ use execlat::source::{Batch, Source as _};
 use nix::sys::signal::Signal;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
+use common::InTime as _;
 use support_cli::story::{Story, code, image};
 use support_cli::{Ran, Yard, bench, ran, root, run};
 
@@ -42,7 +43,7 @@ fn head(command: &mut Command) -> (String, Ran) {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut child = command.spawn().expect("execlat");
+    let mut child = command.in_time().spawn().expect("execlat");
     let mut line = String::new();
     let pipe = child.stdout.take().expect("a pipe");
     std::io::BufReader::new(pipe)
@@ -142,7 +143,7 @@ impl TinyDisk {
         let mounted = mount
             .args(["-t", "tmpfs", "-o", "size=64k", "none"])
             .arg(dir.path());
-        assert!(mounted.status().expect("mount").success());
+        assert!(mounted.in_time().status().expect("mount").success());
         TinyDisk(dir)
     }
 
@@ -153,7 +154,7 @@ impl TinyDisk {
 
 impl Drop for TinyDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0.path()).status();
+        let _ = Command::new("umount").arg(self.0.path()).in_time().status();
     }
 }
 
@@ -256,6 +257,7 @@ fn a_recording_on_a_full_disk() {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        .in_time()
         .spawn()
         .expect("execlat");
     let stdout = child.stdout.take().expect("a pipe");
@@ -296,7 +298,7 @@ fn recorded(yard: &Yard) -> (String, PathBuf) {
     ] {
         yard.run(line);
     }
-    let mut left = yard.program("sleep 1009").spawn().expect("sh");
+    let mut left = yard.program("sleep 1009").in_time().spawn().expect("sh");
     yard.run("sleep 0.2");
     let ran = live.finish_by(Signal::SIGINT);
     let _ = left.kill();

@@ -9,6 +9,7 @@ mod support_cli;
 use std::collections::BTreeSet;
 use std::process::{Command, Output};
 
+use common::InTime as _;
 use execlat::anatomy::PHASES;
 use execlat::cli;
 use execlat::recording::Writer;
@@ -31,6 +32,7 @@ const ADDED: [&str; 2] = ["help", "version"];
 fn execlat(args: &[&str]) -> Output {
     let output = Command::new(env!("CARGO_BIN_EXE_execlat"))
         .args(args)
+        .in_time()
         .output();
     output.expect("execlat runs")
 }

@@ -4,7 +4,7 @@ mod common;
 
 use std::process::Command;
 
-use common::{Bed, Observed, Report, check, execlat, probe_args, text};
+use common::{Bed, InTime as _, Observed, Report, check, execlat, probe_args, text};
 
 /// Runs a case as the COMMAND: all of it is due, its own first exec included.
 fn command(bed: &Bed, args: &[&str], case: &[&str]) -> (Report, Observed) {
@@ -65,6 +65,7 @@ fn that_cannot_start() {
             .args(probe_args())
             .arg("--")
             .arg(&command)
+            .in_time()
             .output()
             .expect("start of execlat");
         let stderr = String::from_utf8_lossy(&output.stderr);

@@ -11,7 +11,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use common::compare::{by_key, differences, key_of_row, losses};
-use common::{Bed, Cgroup, Expected, Observed, PATIENCE, Report, Tracer, check, count};
+use common::{
+    Bed, Cgroup, Expected, InTime as _, Observed, PATIENCE, Report, Tracer, check, count,
+};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use rustix::time::{ClockId, clock_gettime};
@@ -77,6 +79,7 @@ fn a_crowd_that_ran_before() {
     let crowd = Command::new("sh")
         .args(["-c", &script])
         .process_group(0)
+        .in_time()
         .spawn()
         .map(Group)
         .expect("sh");

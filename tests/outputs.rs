@@ -16,7 +16,8 @@ use nix::sys::signal::Signal;
 use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_setfl, mknodat};
 use serde_json::Value;
 
-use support_cli::story::{Story, code, image};
+use common::InTime as _;
+use support_cli::story::{Story, code, image, image_of};
 use support_cli::{Ran, Yard, bench, ran, root, run, shell_status};
 
 /// A prime, and more rows than a pipe holds.
@@ -68,7 +69,11 @@ fn a_file_is_not_written_twice_by_any_name() {
         dir.path(),
         &["report", "day.xl", "-o", "out", "--histogram"],
     );
-    let output = command.stdout(out).stderr(Stdio::piped()).output();
+    let output = command
+        .stdout(out)
+        .stderr(Stdio::piped())
+        .in_time()
+        .output();
     let output = output.expect("execlat");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(shell_status(output.status), 1);
@@ -76,6 +81,57 @@ fn a_file_is_not_written_twice_by_any_name() {
         said,
         "execlat: out is where standard output or error goes: give each its own file\n"
     );
+}
+
+/// Whatever column comes first, and whatever programs and containers are called.
+#[test]
+fn no_row_of_csv_looks_like_the_account() {
+    const NAME: &str = "# summary: 9 executions";
+    let dir = bench();
+    let mut story = Story::new();
+    let hostile = image_of(&[NAME.as_bytes()]).comm(NAME.as_bytes()[..15].as_ref());
+    let runc = image_of(&[b"runc", b"state", NAME.as_bytes()]);
+    story.cgroup(77, NAME.as_bytes(), false);
+    story.named(NAME, NAME);
+    story.at(100).run(7000, &hostile.within(77), 50, code(0));
+    story.at(200).run(7001, &runc.within(77), 50, code(0));
+    fs::write(dir.path().join("forged.xl"), story.finish()).expect("a recording");
+    let mut began = 0;
+    for column in execlat::row::CSV.map(|column| column.name()) {
+        let args = ["report", "forged.xl", "--csv", "--columns"];
+        let ran = run(dir.path(), &[&args[..], &[column]].concat());
+        assert_eq!(ran.status, 0, "{ran:?}");
+        let lines: Vec<&str> = ran.stdout.lines().collect();
+        let comments: Vec<bool> = lines.iter().map(|line| line.starts_with('#')).collect();
+        assert_eq!(comments, [false, false, false, true], "{ran:?}");
+        // As any reader has them, of comments or not.
+        let rows = |comment| {
+            let mut reader = csv::ReaderBuilder::new();
+            let reader = reader.comment(comment).flexible(true);
+            let rows = reader.from_reader(ran.stdout.as_bytes()).into_records();
+            let cell = |row: csv::StringRecord| row.get(0).unwrap_or_default().to_owned();
+            rows.map(|row| cell(row.expect("a row")))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(rows(Some(b'#')), rows(None)[..2], "{ran:?}");
+        began += rows(Some(b'#'))
+            .iter()
+            .filter(|cell| cell.starts_with('#'))
+            .count();
+    }
+    assert_eq!(began, 4, "comm, action, container and name begin so");
+    let args = [
+        "report",
+        "forged.xl",
+        "-Q",
+        "--by",
+        "comm",
+        "--histogram=h.csv",
+    ];
+    assert_eq!(run(dir.path(), &args).status, 0);
+    let figures = fs::read_to_string(dir.path().join("h.csv")).expect("figures");
+    let comments = figures.lines().filter(|line| line.starts_with('#'));
+    assert_eq!(comments.count(), 1, "{figures}");
 }
 
 /// Unless nothing else is.
@@ -88,7 +144,7 @@ fn a_recording_may_go_to_standard_output() {
     let args = ["-Q", "--record", "/dev/stdout", "-d", "1ms", "-c"];
     let mut command = execlat(dir, &[&args[..], &[yard.cgroup.path()]].concat());
     let file = File::create(dir.join("r.xl")).expect("a file");
-    let output = command.stdout(file).output().expect("execlat");
+    let output = command.stdout(file).in_time().output().expect("execlat");
     assert_eq!(shell_status(output.status), 0, "{output:?}");
     let ran = run(dir, &["report", "r.xl"]);
     assert_eq!(ran.status, 0, "{ran:?}");
@@ -146,7 +202,11 @@ fn without_its_command_the_files_are_whole() {
     );
     let full = File::create("/dev/full").expect("a device");
     let mut command = execlat(dir.path(), &["-j", "--", "/no/such"]);
-    let status = command.stdout(full).stderr(Stdio::null()).status();
+    let status = command
+        .stdout(full)
+        .stderr(Stdio::null())
+        .in_time()
+        .status();
     assert_eq!(shell_status(status.expect("execlat")), 1);
 }
 
@@ -159,7 +219,7 @@ fn an_export_is_whole_though_the_reader_has_gone() {
         let args = ["report", "big.xl", form, "--strict", "--histogram=h.json"];
         let mut command = execlat(dir.path(), &args);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("execlat");
+        let mut child = command.in_time().spawn().expect("execlat");
         drop(child.stdout.take());
         let ran = ran(child.wait_with_output().expect("execlat"));
         assert_eq!((ran.status, &*ran.stderr), (0, ""), "{form}: {ran:?}");
@@ -180,6 +240,7 @@ fn a_stream_that_does_not_wait_loses_nothing() {
         let mut child = command
             .stdout(writer)
             .stderr(Stdio::null())
+            .in_time()
             .spawn()
             .expect("execlat");
         // Its end of the pipe would keep it open.
@@ -208,7 +269,7 @@ fn what_runs_is_counted_where_its_rows_have_no_room() {
         dir.path(),
         &["report", "big.xl", "-j", "--histogram=h.json"],
     );
-    let output = command.stdout(full).output().expect("execlat");
+    let output = command.stdout(full).in_time().output().expect("execlat");
     let ran: Ran = ran(output);
     assert_eq!(ran.status, 1, "{ran:?}");
     assert!(ran.stderr.contains(", 211 still running, "), "{ran:?}");
@@ -260,7 +321,7 @@ fn tracing_goes_on_while_there_is_something_to_write_to() {
         let with_rows = own.contains(&"-j");
         let mut command = execlat(dir, &[&args[..], own].concat());
         command.stdout(Stdio::piped()).stderr(gone);
-        let mut child = command.spawn().expect("execlat");
+        let mut child = command.in_time().spawn().expect("execlat");
         drop(child.stderr.take());
         if !with_rows {
             drop(child.stdout.take());

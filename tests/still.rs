@@ -5,6 +5,7 @@ mod support_cli;
 
 use std::time::{Duration, Instant};
 
+use common::InTime as _;
 use nix::sys::signal::Signal;
 use support_cli::{Live, SOON, Sleeper, Yard};
 
@@ -144,7 +145,9 @@ fn what_ran_before_may_pass_a_limit_and_rows_are_chosen() {
     let Some(yard) = Yard::new("slow-before") else {
         return;
     };
+    let end = Instant::now() + 5 * common::PATIENCE;
     let (_before, live) = loop {
+        assert!(Instant::now() < end, "the machine is too busy");
         let began = Instant::now();
         let before = Sleeper::new(&yard);
         let live = yard.trace(&["--slow", "3s", "--line", "sleep 1[0-9]*$"]);
@@ -155,6 +158,7 @@ fn what_ran_before_may_pass_a_limit_and_rows_are_chosen() {
     };
     let _other = yard
         .program("sleep 1013 2")
+        .in_time()
         .spawn()
         .map(Killed)
         .expect("sh");
@@ -177,7 +181,12 @@ fn what_ran_before_is_known_by_its_whole_name() {
         return;
     };
     let line = "bash -c 'exec -a /usr/sbin/some-runtime sleep 1009'";
-    let before = yard.program(line).spawn().map(Killed).expect("sh");
+    let before = yard
+        .program(line)
+        .in_time()
+        .spawn()
+        .map(Killed)
+        .expect("sh");
     let cmdline = format!("/proc/{}/cmdline", before.0.id());
     let end = Instant::now() + SOON;
     while !std::fs::read_to_string(&cmdline).is_ok_and(|line| line.starts_with("/usr/sbin")) {

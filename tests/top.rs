@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use common::InTime as _;
 use support_cli::{Yard, bench, on_a_terminal, run, shell_status};
 
 const ENTERED: &str = "\x1b[?1049h";
@@ -136,7 +137,7 @@ fn it_shows_what_runs_and_what_has_ended() {
     let Some(yard) = Yard::new("top-shows") else {
         return;
     };
-    let mut sleeper = yard.program("sleep 1009").spawn().expect("sh");
+    let mut sleeper = yard.program("sleep 1009").in_time().spawn().expect("sh");
     let mut screen = top_in(&yard, "--top=200ms");
     screen.wait_for(0, "nothing has ended yet");
     // It ran before; with a filter it is shown all the same.
@@ -274,6 +275,7 @@ fn it_follows_the_size_of_the_terminal() {
         let set = Command::new("stty")
             .args(["-F", tty.trim()])
             .args(size)
+            .in_time()
             .status();
         assert!(set.expect("stty").success());
     };

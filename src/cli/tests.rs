@@ -35,6 +35,36 @@ fn the_command_line_is_consistent() {
 }
 
 #[test]
+fn a_command_without_its_dashes_is_told_of_them() {
+    for (line, meant) in [
+        (&["sleep", "1"][..], "execlat -- sleep 1"),
+        (
+            &["-n", "runc", "make", "-j2"],
+            "execlat -n runc -- make -j2",
+        ),
+        (&["-Q", "echo", "a b"], "execlat -Q -- echo 'a b'"),
+        (
+            &["-n", "sleep", "sleep", "1"],
+            "execlat -n sleep -- sleep 1",
+        ),
+    ] {
+        let said = refusal(line);
+        let hint = format!(": to trace a command, {meant} (see execlat --help)\n");
+        assert!(said.ends_with(&hint), "{said}");
+    }
+    let long = "x".repeat(200);
+    assert!(refusal(&["sleep", &long]).contains("to trace a command, execlat [OPTION]… --"));
+    for line in [
+        &["doctor", "x"][..],
+        &["--sleep"],
+        &["-d", "x"],
+        &["-n", "a", "--x", "b"],
+    ] {
+        assert!(!refusal(line).contains("trace a command"), "{line:?}");
+    }
+}
+
+#[test]
 fn filters_and_views_are_resolved() {
     let config = config(&[
         "-c",

@@ -3,6 +3,7 @@ mod histories;
 mod losses;
 mod places;
 mod running;
+mod work;
 
 use super::*;
 use crate::event::WaitStatus;

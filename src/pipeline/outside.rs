@@ -23,6 +23,8 @@ use crate::wire::CgroupName;
 const HOLD_NS: u64 = 1_000_000_000;
 /// Runtimes that are over and are kept in mind, the newest half of that at least.
 const PAST_MAX: usize = 8192;
+/// What is held is looked at again after this time, however many rounds there are in it.
+const AGAIN_NS: u64 = 10_000_000;
 /// What held executions may take in memory; where it is more, all are decided by what is
 /// known.
 const HELD_MAX_BYTES: usize = 16 << 20;
@@ -46,6 +48,10 @@ pub(super) struct Outside {
     past_runtimes: Newest<ProcessId, PastRuntime, QuickBuild, PAST_MAX>,
     /// What is over, and not decided.
     held: Vec<Execution>,
+    /// What they take in memory.
+    held_bytes: usize,
+    /// When they were last looked at.
+    looked_ns: u64,
     /// Runtimes among these.
     held_runtimes: HashSet<ProcessId>,
     /// Cgroups were asked for, now or when it was recorded.
@@ -86,6 +92,26 @@ impl Outside {
     /// Whether something waits for a later batch.
     pub(super) fn waits(&self) -> bool {
         !self.held.is_empty()
+    }
+
+    fn hold(&mut self, waiting: Vec<Execution>) {
+        self.held_bytes += waiting.iter().map(bytes).sum::<usize>();
+        self.held.extend(waiting);
+    }
+
+    fn take_held(&mut self) -> Vec<Execution> {
+        self.held_runtimes.clear();
+        self.held_bytes = 0;
+        std::mem::take(&mut self.held)
+    }
+
+    /// What is held, if it is time to look at it again.
+    fn take_due(&mut self, now_ns: u64) -> Option<Vec<Execution>> {
+        let due = now_ns == NEVER_NS || now_ns.saturating_sub(self.looked_ns) >= AGAIN_NS;
+        due.then(|| {
+            self.looked_ns = now_ns;
+            self.take_held()
+        })
     }
 
     /// Takes cgroups that were there when tracing began.
@@ -132,21 +158,22 @@ impl Pipeline {
     /// are decided first: what they have started is decided as they are.
     pub(super) fn leave_asked_for(&mut self, now_ns: u64, totals: &mut Totals) {
         let mut ended = std::mem::take(&mut self.ended);
-        if !self.outside.held.is_empty() {
-            ended.splice(..0, self.outside.held.drain(..));
+        if let Some(held) = self.outside.take_due(now_ns) {
+            ended.splice(..0, held);
         }
         if self.outside.keeps_places {
             self.note_runtimes(&ended, now_ns);
         }
         if self.selection.is_some() || ended.iter().any(|e| e.image.elsewhere) {
-            let mut waiting = self.decide(&mut ended, now_ns, totals);
-            if waiting.iter().map(bytes).sum::<usize>() > HELD_MAX_BYTES {
-                self.note_runtimes(&waiting, NEVER_NS);
-                let none = self.decide(&mut waiting, NEVER_NS, totals);
+            let waiting = self.decide(&mut ended, now_ns, totals);
+            self.outside.hold(waiting);
+            if self.outside.held_bytes > HELD_MAX_BYTES {
+                let mut held = self.outside.take_held();
+                self.note_runtimes(&held, NEVER_NS);
+                let none = self.decide(&mut held, NEVER_NS, totals);
                 debug_assert!(none.is_empty(), "nothing waits for what never comes");
-                ended.append(&mut waiting);
+                ended.append(&mut held);
             }
-            self.outside.held = waiting;
         }
         self.ended = ended;
     }
@@ -176,7 +203,6 @@ impl Pipeline {
     /// Notes what the runtimes are taken for that are over, whether they pass the filters or
     /// not: what they started may.
     fn note_runtimes(&mut self, over: &[Execution], now_ns: u64) {
-        self.outside.held_runtimes.clear();
         for execution in over {
             let subject = Subject::from(execution);
             if subject.part_of.is_some() || runtime_of(subject.image).is_none() {

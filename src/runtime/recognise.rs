@@ -31,7 +31,20 @@ pub const WORDS: [(&[u8], Option<&str>); 15] = [
 pub fn may_be(comm: &[u8]) -> bool {
     let comm = comm.split(|&b| b == 0).next().unwrap_or_default();
     let mut words = WORDS.iter().map(|(word, _)| *word).chain([&b"memfd:"[..]]);
-    comm == b"exe" || is_number(comm) || words.any(|word| comm.starts_with(word))
+    is_nameless(comm) || words.any(|word| comm.starts_with(word))
+}
+
+/// The name of the program where `argv0` tells it and the comm does not: one that is
+/// executed by a descriptor, as busybox does its applets, goes by `exe`, by a number or by
+/// its copy in memory.
+pub fn name_by_argv0<'a>(argv0: Option<&'a [u8]>, comm: &[u8]) -> Option<&'a [u8]> {
+    let comm = comm.split(|&b| b == 0).next().unwrap_or_default();
+    if !is_nameless(comm) && !comm.starts_with(b"memfd:") {
+        return None;
+    }
+    let name = base_name(argv0.filter(|argv0| !tells_nothing(argv0))?);
+    // No name of a program is longer; who wants to may put anything there.
+    (1..=255).contains(&name.len()).then_some(name)
 }
 
 /// The runtime that `argv0` names, or `comm` where argv\[0\] tells nothing.
@@ -50,11 +63,17 @@ where
     let comm = comm.split(|&b| b == 0).next().unwrap_or_default();
     let re_executed = || {
         // Only runc's init is re-executed without its name in argv.
-        let nameless = comm == b"exe" || is_number(comm);
-        (nameless && argv0.starts_with(b"/proc/self/") && args.peek() == Some(&b"init"[..]))
-            .then_some(&RUNC)
+        (is_nameless(comm)
+            && argv0.starts_with(b"/proc/self/")
+            && args.peek() == Some(&b"init"[..]))
+        .then_some(&RUNC)
     };
     by_comm(comm).or_else(re_executed)
+}
+
+/// A comm that stands for whatever runs.
+fn is_nameless(comm: &[u8]) -> bool {
+    comm == b"exe" || is_number(comm)
 }
 
 /// argv\[0\] that stands for whatever runs, not for a program.

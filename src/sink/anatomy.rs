@@ -206,7 +206,7 @@ impl<W: Write> Csv<W> {
     /// No rows yet.
     pub fn new(out: W) -> Self {
         Csv {
-            out: Some(::csv::Writer::from_writer(out)),
+            out: Some(csv::writer(out)),
         }
     }
 }

@@ -19,7 +19,7 @@ impl<W: Write> Csv<W> {
     /// No rows yet.
     pub fn new(out: W, columns: Vec<Column>) -> Self {
         Csv {
-            out: Some(::csv::Writer::from_writer(out)),
+            out: Some(writer(out)),
             columns,
             cell: String::new(),
         }
@@ -54,6 +54,14 @@ impl<W: Write> Sink for Csv<W> {
     fn finish(&mut self, summary: &Summary) -> io::Result<()> {
         end(self.out.take(), summary)
     }
+}
+
+/// A cell with a `#` is quoted: a line that begins with one is ours, whatever a program is
+/// called.
+pub(super) fn writer<W: Write>(out: W) -> ::csv::Writer<W> {
+    ::csv::WriterBuilder::new()
+        .comment(Some(b'#'))
+        .from_writer(out)
 }
 
 /// What it came from: a reader that has gone is known by that.

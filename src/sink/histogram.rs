@@ -163,7 +163,7 @@ fn to_json(key: Key, stats: &Stats, summary: &Summary) -> Value {
 }
 
 fn write_csv(out: &mut dyn Write, key: Key, stats: &Stats) -> io::Result<()> {
-    let mut csv = ::csv::Writer::from_writer(out);
+    let mut csv = super::csv::writer(out);
     let mut head = vec![
         key_name(key).to_owned(),
         "count".into(),

@@ -381,7 +381,9 @@ mod tests {
             .spawn()
             .expect("sh");
         let all = "sh -c read x ".len() as u32 + 70_001 + 1;
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(120);
         let found = loop {
+            assert!(std::time::Instant::now() < end, "no shell yet");
             // Before its exec it is what we are.
             match read_cmdline(sleeper.id(), 4099) {
                 Ok((bytes, found)) if bytes.starts_with(b"sh\0") => break (bytes.len(), found),

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::{text, unique};
+use super::{InTime as _, text, unique};
 
 /// A cgroup directory of our own, removed with all below it.
 pub struct Cgroup {
@@ -115,7 +115,7 @@ pub fn end_v1(name: &str) {
             .any(|line| line.split(':').nth(1) == Some(name))
     };
     for _ in 0..10 {
-        let _ = Command::new("umount").arg(&dir).output();
+        let _ = Command::new("umount").arg(&dir).in_time().output();
         for _ in 0..50 {
             if !lives() {
                 let _ = fs::remove_dir(dir);
@@ -126,7 +126,7 @@ pub fn end_v1(name: &str) {
         mount("cgroup", &dir, Some(&format!("none,{name}")));
     }
     // A mount namespace made meanwhile has a copy of the mount, and ends it later.
-    let _ = Command::new("umount").arg(&dir).output();
+    let _ = Command::new("umount").arg(&dir).in_time().output();
 }
 
 /// Where a hierarchy is mounted: the first mount of it.
@@ -149,6 +149,7 @@ fn mount(kind: &str, dir: &Path, options: Option<&str>) -> bool {
     command
         .arg("none")
         .arg(dir)
+        .in_time()
         .output()
         .is_ok_and(|o| o.status.success())
 }

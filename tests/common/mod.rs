@@ -14,6 +14,8 @@
 
 pub mod cgroup;
 pub mod compare;
+mod dispositions;
+pub mod ending;
 pub mod tracer;
 pub mod workload;
 
@@ -24,6 +26,7 @@ use std::time::Duration;
 
 pub use cgroup::Cgroup;
 pub use compare::{Expected, check, check_with, losses};
+pub use ending::{InTime, ending_with_us};
 pub use tracer::{Observed, Tracer};
 pub use workload::{Report, Workload};
 

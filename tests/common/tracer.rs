@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -12,10 +12,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rustix::process::{Signal as RawSignal, set_parent_process_death_signal};
 use serde_json::Value;
 
-use super::{PATIENCE, execlat, probe_args, text};
+use super::{PATIENCE, ending_with_us, execlat, probe_args, text};
 
 /// A running execlat; killed if it is dropped before `stop`.
 pub struct Tracer {
@@ -219,15 +218,6 @@ impl Observed {
         let by_signal = self.status.signal().map(|s| 128 + s);
         self.status.code().or(by_signal).expect("a status")
     }
-}
-
-/// Kills what the command runs once the thread that starts it ends: so a test that is
-/// itself killed leaves no execlat behind.
-#[allow(unsafe_code, reason = "it needs a word between fork and exec")]
-pub fn ending_with_us(command: &mut Command) -> &mut Command {
-    let kill = || Ok(set_parent_process_death_signal(Some(RawSignal::KILL))?);
-    // SAFETY: between fork and exec it makes one system call, and allocates nothing.
-    unsafe { command.pre_exec(kill) }
 }
 
 /// Waits for a child's end; it is killed, and the test fails, if that takes too long.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::tracer::wait;
-use super::{Cgroup, Expected, PATIENCE, say, text};
+use super::{Cgroup, Expected, InTime as _, PATIENCE, say, text};
 
 /// The workload with its options; `run` or `start` gives it a case.
 #[derive(Clone)]
@@ -86,6 +86,7 @@ impl Workload {
             .args(&argv[1..])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .in_time()
             .spawn()
             .expect("start of the workload");
         let pipe = BufReader::new(child.stdout.take().expect("a pipe"));
@@ -235,6 +236,7 @@ fn build() -> PathBuf {
                 .iter()
                 .filter(|f| f.extension().is_some_and(|e| e == "c")),
         )
+        .in_time()
         .output()
         .expect("gcc");
     assert!(

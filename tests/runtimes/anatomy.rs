@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::common::compare::losses;
-use crate::common::{Observed, execlat, text};
+use crate::common::{InTime as _, Observed, execlat, text};
 use crate::driver::Done;
 use crate::due::{number, wait_for_payload};
 use crate::host::{Host, Runtime};
@@ -320,6 +320,7 @@ fn all_at_once(host: &mut Host, calls: Vec<Vec<&str>>) -> Vec<Done> {
 fn again_from(file: &str, told: &Told) {
     let report = Command::new(execlat())
         .args(["report", "--anatomy", "--json", file])
+        .in_time()
         .output()
         .expect("execlat runs");
     let by_begin = |rows: &[Value]| -> BTreeMap<u64, Value> {

@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use tempfile::{Builder, TempDir};
 
 use crate::common::cgroup::procs;
-use crate::common::{skip, text};
+use crate::common::{InTime as _, skip, text};
 use crate::driver::{self, Done};
 use crate::host::{Host, Runtime, pid_of, wait_until};
 
@@ -35,7 +35,11 @@ impl Fake {
         let fake = Fake { dir, name };
         // By another process: no child of ours may have it open for writing.
         let mut copy = Command::new("cp");
-        let copied = copy.arg(driver::program()).arg(fake.program()).status();
+        let copied = copy
+            .arg(driver::program())
+            .arg(fake.program())
+            .in_time()
+            .status();
         assert!(copied.expect("cp").success());
         fake
     }

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::common::compare::losses;
-use crate::common::{Observed, check, execlat, text};
+use crate::common::{InTime as _, Observed, check, execlat, text};
 use crate::driver::Done;
 use crate::due::{end_of, main_row, number, pid_in, process, run_hello, wait_for_payload};
 use crate::host::{Host, Runtime};
@@ -157,6 +157,7 @@ fn script_that_wraps_runc() {
     // By another process: see `execlat_for_all` of the command line's tests.
     let written = Command::new("sh")
         .args(["-c", r#"printf %s "$1" >"$2""#, "sh", &code, &wrapper])
+        .in_time()
         .status();
     assert!(written.expect("sh").success());
     fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).expect("its mode");
@@ -297,6 +298,7 @@ fn no_cap_sys_resource() {
         .args(["-j", "-o", &rows, "--", "sh", "-c"])
         .args([r#"grep CapEff /proc/self/status; exec "$0" --version"#])
         .arg(&host.runtime.path)
+        .in_time()
         .output()
         .expect("setpriv");
     let said = String::from_utf8_lossy(&output.stderr);

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::spawn;
 
-use crate::common::{Expected, PATIENCE};
+use crate::common::{Expected, InTime as _, PATIENCE};
 
 /// A process that starts others, and to which their orphans come.
 pub struct Driver {
@@ -64,6 +64,7 @@ impl Driver {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(file)
+            .in_time()
             .spawn()
             .expect("start of the driver");
         let pipe = BufReader::new(child.stdout.take().expect("a pipe"));
@@ -213,6 +214,7 @@ pub fn program() -> &'static Path {
         let output = Command::new("gcc")
             .args(["-O1", "-Wall", "-Wextra", "-Werror", "-static", "-o"])
             .args([&temporary, &source])
+            .in_time()
             .output()
             .expect("gcc");
         assert!(

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::common::skip;
+use crate::common::{InTime as _, skip};
 
 const CLONE_THREAD: u64 = 0x10000;
 
@@ -44,7 +44,11 @@ impl Ftrace {
         if let Some(dir) = &mount {
             fs::create_dir(dir).expect("a place for tracefs");
             let mut command = Command::new("mount");
-            let output = command.args(["-t", "tracefs", "none"]).arg(dir).output();
+            let output = command
+                .args(["-t", "tracefs", "none"])
+                .arg(dir)
+                .in_time()
+                .output();
             if !output.is_ok_and(|o| o.status.success()) {
                 fs::remove_dir(dir).expect("an empty directory");
                 skip("needs tracefs");
@@ -89,7 +93,7 @@ impl Drop for Ftrace {
     fn drop(&mut self) {
         let _ = fs::remove_dir(&self.dir);
         if let Some(dir) = &self.mount {
-            let _ = Command::new("umount").arg("-l").arg(dir).output();
+            let _ = Command::new("umount").arg("-l").arg(dir).in_time().output();
             let _ = fs::remove_dir(dir);
         }
     }

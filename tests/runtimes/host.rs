@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::common::cgroup::procs;
-use crate::common::{Bed, Observed, PATIENCE, Tracer, say, skip, text};
+use crate::common::{Bed, InTime as _, Observed, PATIENCE, Tracer, say, skip, text};
 use crate::driver::{Done, Driver, Ended, Started};
 
 /// A runtime as it is installed here.
@@ -100,6 +100,7 @@ impl Runtime {
         }
         let output = Command::new(script("newer.sh"))
             .arg(name)
+            .in_time()
             .output()
             .expect("newer.sh");
         let said = |bytes| String::from_utf8_lossy(bytes).trim().to_owned();
@@ -175,6 +176,7 @@ impl Host {
             .arg(&dir)
             .arg(format!("/{}/{name}", self.name))
             .args(payload)
+            .in_time()
             .output()
             .expect("bundle.sh");
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -372,6 +374,7 @@ pub fn rootfs() -> &'static Path {
             .args(["-r", text(&dir)])
             .arg(first.path())
             .args(["/", "true"])
+            .in_time()
             .output()
             .expect("bundle.sh");
         let stderr = String::from_utf8_lossy(&output.stderr);

@@ -13,8 +13,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use super::{Ran, shell_status};
-use crate::common::tracer::ending_with_us;
-use crate::common::{self, Cgroup, PATIENCE};
+use crate::common::{self, Cgroup, InTime as _, PATIENCE, ending_with_us};
 
 /// Long enough for anything that is to happen at once.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -167,7 +166,10 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        // While it is not waited for, nobody else has its number; COMMAND is in its group.
+        if let Ok(None) = self.child.try_wait() {
+            let _ = killpg(self.raw_pid(), Signal::SIGKILL);
+        }
         let _ = self.child.wait();
     }
 }
@@ -233,7 +235,7 @@ impl Yard {
 
     /// Runs it to its end.
     pub fn run(&self, line: &str) {
-        let status = self.program(line).status();
+        let status = self.program(line).in_time().status();
         assert!(status.expect("sh").success(), "{line}");
     }
 }
@@ -243,7 +245,7 @@ pub struct Sleeper(Child);
 
 impl Sleeper {
     pub fn new(yard: &Yard) -> Sleeper {
-        let child = yard.program("sleep 1009").spawn().expect("sh");
+        let child = yard.program("sleep 1009").in_time().spawn().expect("sh");
         let name = format!("/proc/{}/comm", child.id());
         let end = Instant::now() + SOON;
         while std::fs::read_to_string(&name).is_ok_and(|comm| comm.trim() != "sleep") {

@@ -17,7 +17,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 pub use live::{Live, SOON, Sleeper, Yard};
 
-use crate::common;
+use crate::common::{self, InTime as _};
 
 /// What a run of execlat came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,7 +37,11 @@ pub fn run<S: AsRef<OsStr>>(dir: &Path, args: &[S]) -> Ran {
 
 /// Runs any command without a terminal, and what it came to.
 pub fn finish(command: &mut Command) -> Ran {
-    let output = command.env_remove("NO_COLOR").stdin(Stdio::null()).output();
+    let output = command
+        .env_remove("NO_COLOR")
+        .stdin(Stdio::null())
+        .in_time()
+        .output();
     ran(output.unwrap_or_else(|e| panic!("{command:?}: {e}")))
 }
 
@@ -69,6 +73,7 @@ pub fn on_a_terminal(dir: &Path, line: &str) -> Child {
         .env_remove("NO_COLOR")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        .in_time()
         .spawn()
         .expect("script")
 }
@@ -107,6 +112,7 @@ pub fn execlat_for_all(dir: &Path) -> PathBuf {
     let copied = Command::new("cp")
         .arg(common::execlat())
         .arg(&copy)
+        .in_time()
         .status();
     assert!(copied.expect("cp").success());
     copy
