@@ -119,8 +119,12 @@ static __always_inline int handle_exec(void *ctx, struct task_struct *task, u32 
 	/* A runtime's hook, or the payload: it is told, and what it starts is not. */
 	started = !matches && targ_anatomy && lineage;
 	/* Else it is reported where a runtime's child is: that is its container's place. */
-	if (!matches && !lineage && !(flags & XL_T_ACTIVE))
+	if (!matches && !lineage && !(flags & XL_T_ACTIVE)) {
+		/* It was seen all the same. */
+		if (entry)
+			entry->exec_id = exec_id;
 		return 0;
+	}
 	scratch = bpf_map_lookup_elem(&exec_scratch, &which);
 	if (!scratch)
 		return 0;
