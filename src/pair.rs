@@ -6,6 +6,7 @@
 //! overtook an earlier one is seen as such, whatever the times say: it is parked
 //! until the earlier one is here, or is given up as lost.
 
+mod descent;
 mod places;
 mod running;
 #[cfg(test)]
@@ -56,6 +57,7 @@ struct Open {
     reexecs: u32,
     place: Option<Place>,
     part_of: Option<ProcessId>,
+    below: Option<ProcessId>,
 }
 
 #[derive(Debug)]
@@ -66,6 +68,10 @@ struct Process {
     parked: Vec<Event>,
     /// The runtime that it descends from.
     part_of: Option<ProcessId>,
+    /// See [`Execution::below`].
+    below: Option<ProcessId>,
+    /// It has an execution, or had one.
+    begun: bool,
 }
 
 impl Default for Process {
@@ -76,6 +82,8 @@ impl Default for Process {
             open: None,
             parked: Vec::new(),
             part_of: None,
+            below: None,
+            begun: false,
         }
     }
 }
@@ -83,6 +91,8 @@ impl Default for Process {
 impl Process {
     fn begin(&mut self, id: ProcessId, mut open: Open, notes: &mut Notes) {
         open.part_of = self.part_of;
+        open.below = self.below;
+        self.begun = true;
         if let Some(begun) = &mut notes.begun {
             begun.push((id, open.start_ns));
         }
@@ -163,6 +173,7 @@ impl Pair {
         }
         let mut next = Some(event);
         while let Some(event) = next {
+            self.note_descent(&event);
             self.note_place(&event);
             let process = self.processes.entry(id).or_default();
             if apply(process, event, &mut self.notes, out) {
@@ -218,6 +229,7 @@ impl Pair {
             if event.seq > process.next_seq {
                 close_unseen(id, process, &mut self.notes, out);
             }
+            self.note_descent(&event);
             self.note_place(&event);
             let process = self.processes.entry(id).or_default();
             ended |= apply(process, event, &mut self.notes, out);
@@ -269,6 +281,7 @@ impl Open {
             reexecs: 0,
             place: None,
             part_of: None,
+            below: None,
         }
     }
 
@@ -295,6 +308,7 @@ impl Open {
             maxrss_pages,
             place: self.place,
             part_of: self.part_of,
+            below: self.below,
             container: None,
             image: self.image,
         }
@@ -313,6 +327,7 @@ impl Open {
             maxrss_pages: None,
             place: self.place,
             part_of: self.part_of,
+            below: self.below,
             container: None,
         }
     }

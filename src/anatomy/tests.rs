@@ -67,6 +67,7 @@ impl History {
                 by,
                 nth,
                 place: None,
+                of_runtime: true,
             },
         )
     }
