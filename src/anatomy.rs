@@ -14,6 +14,8 @@ mod tests;
 #[cfg(test)]
 mod tests_any;
 #[cfg(test)]
+mod tests_callers;
+#[cfg(test)]
 mod tests_ends;
 
 pub use figures::{Figure, Figures, PERCENTILES};

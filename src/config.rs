@@ -33,6 +33,8 @@ pub struct KernelFilter {
     pub anatomy: bool,
     /// Also where runtimes put their containers.
     pub runtimes: bool,
+    /// Also all that a matched one forks, and what is forked below it.
+    pub forks: bool,
 }
 
 impl KernelFilter {

@@ -184,7 +184,7 @@ pub enum EventKind {
     /// It was in an exec when it was adopted. If its next event follows an unseen exec,
     /// that was this one, and it was over by then.
     InExec,
-    /// It has been made; reported of what runtimes fork.
+    /// It has been made; reported of what runtimes fork, or of all that is tracked.
     Fork {
         /// Who made it: with `CLONE_PARENT` this is not the parent that it has.
         by: ProcessId,
@@ -192,6 +192,8 @@ pub enum EventKind {
         nth: u32,
         /// Where it was cloned into, if that is another cgroup than its parent's.
         place: Option<Place>,
+        /// It is a runtime's work; else only who descends from whom is told.
+        of_runtime: bool,
     },
     /// It was moved to another cgroup; of pid 0, which moves nowhere: a cgroup was removed.
     /// Has no place in the process's sequence.
@@ -349,6 +351,9 @@ pub struct Execution {
     pub place: Option<Place>,
     /// The runtime whose work this is a part of, as its `init` is.
     pub part_of: Option<ProcessId>,
+    /// Its nearest ancestor that had an execution when it forked what led here; known only
+    /// where all forks are reported.
+    pub below: Option<ProcessId>,
     /// Of a runtime: where the container with the id that it was given was known to be when
     /// it ended. Another may have that id soon after.
     pub container: Option<Box<Found>>,

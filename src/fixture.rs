@@ -45,6 +45,7 @@ pub(crate) fn execution(image: Image) -> Execution {
         maxrss_pages: None,
         place: None,
         part_of: None,
+        below: None,
         container: None,
     }
 }

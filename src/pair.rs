@@ -6,6 +6,7 @@
 //! overtook an earlier one is seen as such, whatever the times say: it is parked
 //! until the earlier one is here, or is given up as lost.
 
+mod descent;
 mod gone;
 mod places;
 mod running;
@@ -59,6 +60,7 @@ struct Open {
     reexecs: u32,
     place: Option<Place>,
     part_of: Option<ProcessId>,
+    below: Option<ProcessId>,
 }
 
 #[derive(Debug)]
@@ -72,6 +74,10 @@ struct Process {
     parked: BTreeMap<u32, Event>,
     /// The runtime that it descends from.
     part_of: Option<ProcessId>,
+    /// See [`Execution::below`].
+    below: Option<ProcessId>,
+    /// It has an execution, or had one.
+    begun: bool,
 }
 
 impl Default for Process {
@@ -83,6 +89,8 @@ impl Default for Process {
             in_exec: false,
             parked: BTreeMap::new(),
             part_of: None,
+            below: None,
+            begun: false,
         }
     }
 }
@@ -90,6 +98,8 @@ impl Default for Process {
 impl Process {
     fn begin(&mut self, id: ProcessId, mut open: Open, notes: &mut Notes) {
         open.part_of = self.part_of;
+        open.below = self.below;
+        self.begun = true;
         if let Some(begun) = &mut notes.begun {
             begun.push((id, open.start_ns));
         }
@@ -175,6 +185,7 @@ impl Pair {
         }
         let mut next = Some(event);
         while let Some(event) = next {
+            self.note_descent(&event);
             self.note_place(&event);
             let process = self.processes.entry(id).or_default();
             if apply(process, event, &mut self.notes, out) {
@@ -230,6 +241,7 @@ impl Pair {
             if event.seq > process.next_seq {
                 close_unseen(id, process, &mut self.notes, out);
             }
+            self.note_descent(&event);
             self.note_place(&event);
             let process = self.processes.entry(id).or_default();
             ended |= apply(process, event, &mut self.notes, out);
@@ -258,6 +270,7 @@ impl Open {
             reexecs: 0,
             place: None,
             part_of: None,
+            below: None,
         }
     }
 
@@ -284,6 +297,7 @@ impl Open {
             maxrss_pages,
             place: self.place,
             part_of: self.part_of,
+            below: self.below,
             container: None,
             image: self.image,
         }
@@ -302,6 +316,7 @@ impl Open {
             maxrss_pages: None,
             place: self.place,
             part_of: self.part_of,
+            below: self.below,
             container: None,
         }
     }

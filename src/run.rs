@@ -114,6 +114,13 @@ fn replay(filter: &KernelFilter, paths: &[PathBuf], view: &View) -> Result<u8> {
                 path.display()
             );
         }
+        if view.tree && !view.anatomy && !source.about().all_forks {
+            say(format_args!(
+                "{} was not recorded with --tree: what a fork of a matched program started \
+                 stands on top if that fork ran no program itself",
+                printable(path.as_os_str().as_bytes())
+            ));
+        }
     }
     let mut totals = totals(view);
     let mut report = Report::open(view, &mut files)?;

@@ -55,6 +55,9 @@ pub struct About {
     /// Whether it tells what runtimes fork, as the anatomy of starts needs.
     #[serde(default)]
     pub forks: bool,
+    /// Whether it tells what all tracked processes fork, as `--tree` makes use of.
+    #[serde(default)]
+    pub all_forks: bool,
     /// Directories of the cgroups that were asked for, where containers count too; without
     /// them the kernel alone has decided.
     #[serde(default)]

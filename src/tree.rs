@@ -3,6 +3,9 @@
 //! A parent is known by its pid alone, and pids are used again; but a child's process
 //! began while its parent's was there. So the starter is what the process of that pid
 //! ran when the child was forked.
+//!
+//! Where that has no row, or has exited by the exec, as after a daemon's double fork, the
+//! nearest ancestor that has one stands for it, if forks were reported.
 
 use std::collections::HashMap;
 
@@ -19,6 +22,19 @@ pub struct Node {
     pub start_ns: u64,
     /// Its end; absent where it still runs, or its end was not seen.
     pub end_ns: Option<u64>,
+    /// See [`Execution::below`].
+    pub below: Option<ProcessId>,
+}
+
+/// The place of a node in the list that is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Which node.
+    pub index: usize,
+    /// How many stand above it.
+    pub depth: usize,
+    /// What it stands below is no parent of it, but an ancestor.
+    pub far: bool,
 }
 
 impl Node {
@@ -30,14 +46,14 @@ impl Node {
             ppid: execution.image.ppid,
             start_ns: execution.start_ns,
             end_ns: ended.then_some(execution.end_ns),
+            below: execution.below,
         }
     }
 }
 
-/// The place of each node in the list that is shown: its index, and how many stand above
-/// it. Each once; who has no starter here is on top; below one starter, and on top, in
-/// order of their starts.
-pub fn order(nodes: &[Node]) -> Vec<(usize, usize)> {
+/// The place of each node in the list that is shown. Each once; who has no starter here
+/// is on top; below one starter, and on top, in order of their starts.
+pub fn order(nodes: &[Node]) -> Vec<Place> {
     let mut by_start: Vec<usize> = (0..nodes.len()).collect();
     by_start.sort_by_key(|&i| (nodes[i].start_ns, nodes[i].process, i));
     let starters = starters(nodes, &by_start);
@@ -45,7 +61,7 @@ pub fn order(nodes: &[Node]) -> Vec<(usize, usize)> {
     let mut below: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
     for &i in by_start.iter().rev() {
         match starters[i] {
-            Some(starter) => below[starter].push(i),
+            Some((starter, _)) => below[starter].push(i),
             None => top.push(i),
         }
     }
@@ -54,27 +70,55 @@ pub fn order(nodes: &[Node]) -> Vec<(usize, usize)> {
     let mut waiting: Vec<(usize, usize)> = top.into_iter().map(|i| (i, 0)).collect();
     let mut shown = Vec::with_capacity(nodes.len());
     while let Some((i, depth)) = waiting.pop() {
-        shown.push((i, depth));
+        let far = starters[i].is_some_and(|(_, far)| far);
+        shown.push(Place {
+            index: i,
+            depth,
+            far,
+        });
         waiting.extend(below[i].iter().map(|&child| (child, depth + 1)));
     }
     shown
 }
 
-fn starters(nodes: &[Node], by_start: &[usize]) -> Vec<Option<usize>> {
+/// Of each its starter, and whether that is an ancestor that is no parent.
+fn starters(nodes: &[Node], by_start: &[usize]) -> Vec<Option<(usize, bool)>> {
     let mut of_tgid: HashMap<u32, Vec<usize>> = HashMap::new();
     for &i in by_start {
         of_tgid.entry(nodes[i].process.tgid).or_default().push(i);
     }
     let starter = |child: &Node| {
-        let candidates = of_tgid.get(&child.ppid)?;
-        starter(child, nodes, candidates)
+        let parents = of_tgid.get(&child.ppid);
+        let parent = parents.and_then(|parents| parent(child, nodes, parents));
+        let began = |i: usize| nodes[i].process.start_ns;
+        let older = |below: &ProcessId| parent.is_none_or(|i| began(i) < below.start_ns);
+        // An orphan's parent is older than who it descends from.
+        let below = child.below.filter(older);
+        let below =
+            below.and_then(|below| ancestor(child, below, nodes, of_tgid.get(&below.tgid)?));
+        match below {
+            Some(i) => Some((i, true)),
+            None => parent.map(|i| (i, false)),
+        }
     };
     nodes.iter().map(starter).collect()
 }
 
+/// Of the executions that bore the ancestor's pid, in order of their starts, what it ran
+/// last before the child was forked.
+fn ancestor(child: &Node, below: ProcessId, nodes: &[Node], all: &[usize]) -> Option<usize> {
+    let its = |i: &&usize| nodes[**i].process == below;
+    let before = |i: &&usize| nodes[**i].start_ns <= child.process.start_ns;
+    let last = all.iter().rev().filter(its).find(before);
+    let found = last.or_else(|| all.iter().find(its));
+    found
+        .copied()
+        .filter(|_| below.start_ns < child.process.start_ns)
+}
+
 /// Of the executions that bore the parent's pid, in order of their starts, the child's
 /// starter.
-fn starter(child: &Node, nodes: &[Node], candidates: &[usize]) -> Option<usize> {
+fn parent(child: &Node, nodes: &[Node], candidates: &[usize]) -> Option<usize> {
     let forked_ns = child.process.start_ns;
     let later = candidates.partition_point(|&i| nodes[i].start_ns <= forked_ns);
     if let Some(&i) = later.checked_sub(1).and_then(|at| candidates.get(at)) {
@@ -103,13 +147,16 @@ mod tests {
             ppid,
             start_ns,
             end_ns,
+            below: None,
         }
     }
 
     /// Pids with their depths, as shown.
     fn shown(nodes: &[Node]) -> Vec<(u32, usize)> {
         let order = order(nodes).into_iter();
-        order.map(|(i, d)| (nodes[i].process.tgid, d)).collect()
+        order
+            .map(|at| (nodes[at.index].process.tgid, at.depth))
+            .collect()
     }
 
     #[test]
@@ -166,6 +213,57 @@ mod tests {
     fn a_lost_end_may_still_be_the_starter() {
         let nodes = [node(10, 1, 1, 2, None), node(11, 50, 10, 51, Some(52))];
         assert_eq!(shown(&nodes), [(10, 0), (11, 1)]);
+    }
+
+    fn below(mut child: Node, ancestor: &Node) -> Node {
+        child.below = Some(ancestor.process);
+        child
+    }
+
+    /// A daemon's: its parent has exited, and it is given to whoever takes orphans.
+    #[test]
+    fn an_orphan_stands_below_its_ancestor() {
+        let init = node(1, 0, 0, 0, None);
+        let older = node(10, 5, 1, 6, Some(20));
+        let ancestor = node(10, 5, 1, 20, Some(50));
+        let reaper = below(node(12, 6, 10, 7, None), &older);
+        for (ppid, others) in [(1, vec![init]), (1, vec![]), (12, vec![init, reaper])] {
+            let orphan = below(node(11, 30, ppid, 60, Some(70)), &ancestor);
+            let mut nodes = vec![orphan, older, ancestor];
+            nodes.extend(others);
+            let places = order(&nodes);
+            let at = places
+                .iter()
+                .position(|at| at.index == 0)
+                .expect("it is there");
+            let above = places[..at].iter().rfind(|up| up.depth < places[at].depth);
+            match ppid {
+                // The reaper began later than what it descends from: it is the nearer one.
+                12 => assert_eq!(above.map(|up| nodes[up.index]), Some(reaper)),
+                _ => assert_eq!(above.map(|up| nodes[up.index]), Some(ancestor)),
+            }
+            assert_eq!(places[at].far, ppid == 1, "{places:?}");
+        }
+    }
+
+    /// The row of a parent that got one only after the fork is nearer.
+    #[test]
+    fn a_parent_that_has_a_row_is_nearer_than_an_ancestor() {
+        let ancestor = node(10, 5, 1, 6, None);
+        let parent = below(node(11, 10, 10, 40, Some(90)), &ancestor);
+        let child = below(node(12, 20, 11, 30, Some(35)), &ancestor);
+        let places = order(&[ancestor, parent, child]);
+        let depths: Vec<_> = places.iter().map(|at| (at.index, at.depth)).collect();
+        assert_eq!(depths, [(0, 0), (1, 1), (2, 2)]);
+        assert!(!places[2].far);
+    }
+
+    /// Its row is filtered out.
+    #[test]
+    fn an_ancestor_without_a_row_leaves_it_on_top() {
+        let gone = node(10, 5, 1, 6, None);
+        let nodes = [below(node(12, 20, 11, 30, Some(35)), &gone)];
+        assert_eq!(shown(&nodes), [(12, 0)]);
     }
 
     #[derive(Debug, Clone)]
@@ -238,6 +336,7 @@ mod tests {
                         ppid: process.ppid,
                         start_ns: now_ns,
                         end_ns: None,
+                        below: None,
                     });
                     truth.push(process.starter);
                 }
@@ -262,31 +361,48 @@ mod tests {
             let (nodes, truth) = history(steps);
             let mut by_start: Vec<usize> = (0..nodes.len()).collect();
             by_start.sort_by_key(|&i| nodes[i].start_ns);
-            prop_assert_eq!(starters(&nodes, &by_start), truth);
+            let starters: Vec<_> = starters(&nodes, &by_start)
+                .into_iter()
+                .map(|starter| starter.map(|(i, _)| i))
+                .collect();
+            prop_assert_eq!(starters, truth);
         }
 
         /// Whatever is said of them, true or not: each once, and below its starter.
         #[test]
         fn each_is_shown_once(
             facts in proptest::collection::vec(
-                (0u32..6, 0u64..20, 0u32..6, 0u64..20, proptest::option::of(0u64..30)), 0..60),
+                (
+                    0u32..6,
+                    0u64..20,
+                    0u32..6,
+                    0u64..20,
+                    proptest::option::of(0u64..30),
+                    proptest::option::of((0u32..6, 0u64..20)),
+                ),
+                0..60,
+            ),
         ) {
             let nodes: Vec<Node> = facts
                 .into_iter()
-                .map(|(tgid, forked_ns, ppid, start_ns, end_ns)| {
-                    node(tgid, forked_ns, ppid, start_ns, end_ns)
+                .map(|(tgid, forked_ns, ppid, start_ns, end_ns, below)| Node {
+                    below: below.map(|(tgid, start_ns)| ProcessId { tgid, start_ns }),
+                    ..node(tgid, forked_ns, ppid, start_ns, end_ns)
                 })
                 .collect();
             let shown = order(&nodes);
-            let mut all: Vec<usize> = shown.iter().map(|(i, _)| *i).collect();
+            let mut all: Vec<usize> = shown.iter().map(|at| at.index).collect();
             let mut above: Vec<usize> = Vec::new();
             let mut last_at: Vec<(u64, ProcessId)> = Vec::new();
-            for (i, depth) in shown {
+            for Place { index: i, depth, far } in shown {
                 prop_assert!(depth <= above.len());
                 above.truncate(depth);
                 last_at.truncate(depth + 1);
                 if let Some(&starter) = above.last() {
-                    prop_assert_eq!(nodes[starter].process.tgid, nodes[i].ppid);
+                    let parent = nodes[starter].process.tgid == nodes[i].ppid;
+                    let ancestor = Some(nodes[starter].process) == nodes[i].below;
+                    let told = if far { ancestor } else { parent };
+                    prop_assert!(told);
                     prop_assert!(nodes[starter].process.start_ns < nodes[i].process.start_ns);
                 }
                 let at = (nodes[i].start_ns, nodes[i].process);

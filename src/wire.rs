@@ -249,8 +249,13 @@ pub fn decode(record: &[u8], spare: &mut Spare) -> Result<Record, DecodeError> {
                 start_ns: fork.by_start_ns,
             };
             let nth = fork.nth;
-            let place = place(&header, fork.cgroup_id);
-            Ok(event(&header, EventKind::Fork { by, nth, place }))
+            let kind = EventKind::Fork {
+                by,
+                nth,
+                place: place(&header, fork.cgroup_id),
+                of_runtime: !has(&header, xl_flags::XL_F_DESCENT),
+            };
+            Ok(event(&header, kind))
         }
         xl_kind::XL_ATTACH => {
             let attach: xl_attach = copy(record)?;

@@ -13,6 +13,8 @@ use support_cli::Live;
 const COLUMNS: [&str; 2] = ["--columns", "pid,ppid,code,argv"];
 const ARGV_AT: usize = 25;
 const INDENT: usize = 2;
+/// Before what stands below an ancestor that is not its parent.
+const FAR: &str = "~ ";
 
 /// A line, as far as the workload knows what it must say.
 #[derive(Debug, PartialEq, Eq, Hash, Clone)]
@@ -35,31 +37,41 @@ impl Line {
     }
 }
 
-/// The lines with their depths.
-fn shown(stdout: &str) -> Vec<(usize, Line)> {
+/// A line, how many stand above it, and whether it is marked.
+struct Shown {
+    depth: usize,
+    far: bool,
+    line: Line,
+}
+
+fn shown(stdout: &str) -> Vec<Shown> {
     let lines = stdout.lines().skip(1);
     lines
         .map(|line| {
             let (cells, rest) = line.split_at(ARGV_AT);
             let cells: Vec<&str> = cells.split_whitespace().collect();
             let argv = rest.trim_start_matches(' ');
+            let depth = (rest.len() - argv.len()) / INDENT;
+            let marked = argv.strip_prefix(FAR);
             let number = |i: usize| cells[i].parse().expect("a pid");
             let line = Line {
                 pid: number(0),
                 ppid: number(1),
                 code: cells[2].to_owned(),
-                argv: argv.to_owned(),
+                argv: marked.unwrap_or(argv).to_owned(),
             };
-            ((rest.len() - argv.len()) / INDENT, line)
+            let far = marked.is_some();
+            Shown { depth, far, line }
         })
         .collect()
 }
 
-fn is_the_tree_of(report: &Report, stdout: &str) {
+/// `descends`: also from a parent that is gone.
+fn is_the_tree_of(report: &Report, stdout: &str, descends: bool) {
     let shown = shown(stdout);
     let expected: HashSet<Line> = report.expected.iter().map(Line::of).collect();
     assert_eq!(expected.len(), report.expected.len(), "not told apart");
-    let lines: HashSet<Line> = shown.iter().map(|(_, line)| line.clone()).collect();
+    let lines: HashSet<Line> = shown.iter().map(|one| one.line.clone()).collect();
     assert_eq!(lines, expected, "{stdout}");
     assert_eq!(
         shown.len(),
@@ -68,9 +80,20 @@ fn is_the_tree_of(report: &Report, stdout: &str) {
     );
     let pids: HashSet<u64> = expected.iter().map(|line| line.pid).collect();
     let mut above: Vec<&Line> = Vec::new();
-    for (depth, line) in &shown {
+    // Whose child a process was at its first exec.
+    let begun_by = |pid: u64| {
+        let its = report.expected.iter().filter(|e| e.pid == pid);
+        let first = its.min_by_key(|e| e.start_ns.0).expect("a row");
+        first.ppid
+    };
+    for Shown { depth, far, line } in &shown {
         above.truncate(*depth);
+        let orphan = !pids.contains(&line.ppid) && pids.contains(&begun_by(line.pid));
+        assert_eq!(*far, orphan && descends, "{line:?}: {stdout}");
         match above.last() {
+            Some(ancestor) if *far => {
+                assert_eq!(ancestor.pid, begun_by(line.pid), "{line:?}: {stdout}");
+            }
             Some(starter) => assert_eq!(starter.pid, line.ppid, "{line:?}: {stdout}"),
             None => assert!(!pids.contains(&line.ppid), "{line:?} is on top: {stdout}"),
         }
@@ -101,18 +124,71 @@ fn what_is_followed_stands_below_who_started_it() {
     // Not the tag, and nobody followed starts it.
     report.expected.retain(|e| e.label != "aside");
     for stdout in outputs {
-        is_the_tree_of(&report, &stdout);
-        let depths: HashSet<usize> = shown(&stdout).iter().map(|(depth, _)| *depth).collect();
+        is_the_tree_of(&report, &stdout, true);
+        let depths: HashSet<usize> = shown(&stdout).iter().map(|one| one.depth).collect();
         assert_eq!(depths, HashSet::from([0, 1, 2]), "{stdout}");
     }
 }
 
-/// An orphan execs again below whoever it came to; here, on top.
+/// An orphan execs again when its parent is gone.
 #[test]
-fn orphans_stand_where_their_exec_found_them() {
+fn orphans_stand_below_whom_they_descend_from() {
     let Some(bed) = Bed::new() else { return };
     let (report, outputs) = observe(&bed, &["-c", bed.cgroup.path()], &["orphan"]);
     for stdout in outputs {
-        is_the_tree_of(&report, &stdout);
+        is_the_tree_of(&report, &stdout, true);
+        assert!(shown(&stdout).iter().any(|one| one.far), "{stdout}");
+    }
+}
+
+/// As conmon does it: what a fork of a fork executes, when the first fork is gone. Its
+/// ancestor has waited for that by then.
+#[test]
+fn what_a_double_fork_starts_stands_below_the_last_ancestor_with_a_row() {
+    let Some(bed) = Bed::new() else { return };
+    let [gate, done] = ["gate", "done"].map(|name| bed.scratch.path().join(name));
+    let (gate, done) = (common::text(&gate), common::text(&done));
+    let script = format!(
+        "mkfifo {gate} {done}
+        ( (read go <{gate}; exec sh -c 'echo done >{done}' orphan) & )
+        echo go >{gate}
+        read done <{done}"
+    );
+    for tree in [true, false] {
+        let file = bed.scratch.path().join("fork.xl");
+        let file = common::text(&file);
+        let shape: &[&str] = if tree { &["--tree"] } else { &["-Q"] };
+        let run = [
+            shape,
+            &COLUMNS,
+            &["--strict", "--record", file],
+            &["--", "sh", "-c", &script],
+        ];
+        let ran = support_cli::run(bed.scratch.path(), &run.concat());
+        assert_eq!(ran.status, 0, "{ran:?}");
+        let again = [&["report", file, "--tree"], &COLUMNS[..]].concat();
+        let again = support_cli::run(bed.scratch.path(), &again);
+        let said = again.stderr.contains("was not recorded with --tree: ");
+        assert_eq!(said, !tree, "{again:?}");
+        for stdout in [ran.stdout, again.stdout]
+            .iter()
+            .filter(|out| !out.is_empty())
+        {
+            let shown = shown(stdout);
+            assert_eq!(shown.len(), 3, "{stdout}");
+            let top = &shown[0];
+            assert_eq!((top.depth, top.far), (0, false), "{stdout}");
+            assert!(top.line.argv.starts_with("sh -c mkfifo"), "{stdout}");
+            let orphan = shown.iter().find(|one| one.line.argv.ends_with(" orphan"));
+            let orphan = orphan.unwrap_or_else(|| panic!("it is not there: {stdout}"));
+            assert_ne!(orphan.line.ppid, top.line.pid, "{stdout}");
+            assert_eq!(
+                (orphan.depth, orphan.far),
+                (usize::from(tree), tree),
+                "{stdout}"
+            );
+        }
+        std::fs::remove_file(gate).expect("it was made");
+        std::fs::remove_file(done).expect("it was made");
     }
 }

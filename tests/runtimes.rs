@@ -4,7 +4,7 @@
 //! argv that the caller knows, and a TIME at most 3 ms below the caller's own.
 //! `engines` has podman, containerd and dockerd call them.
 //! What `--cgroup` takes of them is in oracle_workers, which runs in guests as well.
-//! `anatomy` and `marks` take their starts apart.
+//! `anatomy`, `marks` and `wrappers` take their starts apart.
 //! `kernel`, `cgroups` and `consequences` hold what follows from how runtimes work,
 //! by the numbers of RUNTIMES.md:
 //!
@@ -50,3 +50,5 @@ mod kernel;
 mod lifecycle;
 #[path = "runtimes/marks.rs"]
 mod marks;
+#[path = "runtimes/wrappers.rs"]
+mod wrappers;

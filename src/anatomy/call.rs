@@ -60,6 +60,17 @@ impl Call {
             ..self.clone()
         }
     }
+
+    /// Whether a program that was called so and then makes `call` is a wrapper of the
+    /// runtime. It may bear another runtime's name, and say where the state is.
+    pub(super) fn wraps(&self, call: &Call) -> bool {
+        self.command == call.command && self.container == call.container
+    }
+
+    /// Whether it is the `start` of what `create` was called for.
+    pub(super) fn starts(&self, create: &Call) -> bool {
+        self.command == Command::Start && create.wraps(&self.of_create())
+    }
 }
 
 /// Whether the same runtime executes itself again.

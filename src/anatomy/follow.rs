@@ -22,7 +22,8 @@ const GIVE_UP_NS: u64 = 1_000_000_000;
 /// Starts that go on at once; beyond it the oldest is given up as unknown.
 const STARTS_MAX: usize = 8192;
 
-/// What a process is to starts.
+/// What a process is to starts. Kept of every process that has a record, to its end: a
+/// runtime's caller may match as well, and what it ran before is then no record lost.
 #[derive(Debug, Clone, Copy, Default)]
 struct Role {
     /// It is the runtime that was called.
@@ -33,6 +34,16 @@ struct Role {
     last_ns: u64,
     /// How many forks of it were told, if that is known.
     forks: Option<u32>,
+    /// A fork between it and whoever it descends from was not seen.
+    stray: bool,
+}
+
+impl Role {
+    fn forget(&mut self, start: u64) {
+        for of in [&mut self.main_of, &mut self.member_of] {
+            of.take_if(|of| *of == start);
+        }
+    }
 }
 
 /// The state machine.
@@ -107,27 +118,32 @@ impl Anatomy {
 
     fn apply(&mut self, event: Event, out: &mut Vec<Start>) {
         let (id, ts_ns) = (event.process, event.ts_ns);
+        let role = self.processes.entry(id).or_insert(Role {
+            next_seq: 1,
+            forks: (event.seq == 1).then_some(0),
+            stray: event.seq != 1,
+            ..Role::default()
+        });
         // Whether something that it did before this was not seen.
-        let gap = match self.processes.get_mut(&id) {
-            Some(role) => {
-                let gap = event.unseen_exec || event.seq != role.next_seq;
-                role.next_seq = event.seq.saturating_add(1);
-                role.last_ns = ts_ns;
-                gap
-            }
-            None => event.unseen_exec || event.seq > 1,
-        };
+        let gap = event.unseen_exec || event.seq != role.next_seq;
+        role.next_seq = event.seq.saturating_add(1);
+        role.last_ns = ts_ns;
         match event.kind {
             EventKind::Fork { by, nth, .. } => self.forked(id, ts_ns, by, nth),
-            EventKind::Exec(image) => self.exec(id, image, ts_ns, (event.seq, gap), out),
+            EventKind::Exec(image) => self.exec(id, image, ts_ns, gap, out),
             EventKind::Unmatched { .. } => self.replaced(id, ts_ns, out),
-            // How far it had come before tracing began is not known.
-            EventKind::Running(_) | EventKind::InExec | EventKind::Attach { .. } => {}
+            // How far it had come before tracing began is not known, nor what it forked.
+            EventKind::Running(_) | EventKind::InExec => role.forks = None,
+            EventKind::Attach { .. } => {}
             EventKind::Exit { status, .. } => self.ended(id, ts_ns, status, gap, out),
         }
     }
 
     fn forked(&mut self, id: ProcessId, ts_ns: u64, by: ProcessId, nth: u32) {
+        let stray = self.processes.get(&by).is_none_or(|role| role.stray);
+        if let Some(role) = self.processes.get_mut(&id) {
+            role.stray = stray;
+        }
         let Some(role) = self.processes.get_mut(&by) else {
             return;
         };
@@ -143,15 +159,10 @@ impl Anatomy {
         };
         open.fork_lost |= gap;
         open.missing |= gap;
-        if open.add(id, by, ts_ns) {
-            let role = Role {
-                member_of: Some(start),
-                next_seq: 2,
-                last_ns: ts_ns,
-                forks: Some(0),
-                ..Role::default()
-            };
-            self.processes.insert(id, role);
+        if open.add(id, by, ts_ns)
+            && let Some(role) = self.processes.get_mut(&id)
+        {
+            role.member_of = Some(start);
         }
     }
 
@@ -160,12 +171,13 @@ impl Anatomy {
         id: ProcessId,
         image: Box<Image>,
         ts_ns: u64,
-        (seq, gap): (u32, bool),
+        gap: bool,
         out: &mut Vec<Start>,
     ) {
-        let role = self.processes.get(&id).copied();
         let called = Called::by(&image);
-        if let Some(start) = role.and_then(|role| role.member_of)
+        self.drop_wrapper(id, &called);
+        let role = self.processes.get(&id).copied().unwrap_or_default();
+        if let Some(start) = role.member_of
             && let Some(open) = self.starts.get_mut(&start)
         {
             if called == Called::Init {
@@ -182,7 +194,7 @@ impl Anatomy {
                 self.finish(start, fate, ts_ns, out);
             }
         }
-        if let Some(start) = role.and_then(|role| role.main_of) {
+        if let Some(start) = role.main_of {
             if self
                 .starts
                 .get(&start)
@@ -193,9 +205,38 @@ impl Anatomy {
             self.main_ended(start, id, ts_ns, None, out);
         }
         match called {
-            Called::For(call) => self.begin(id, call, image, ts_ns, (seq, gap), out),
-            Called::Init | Called::Other if role.is_none() && gap => self.unplaced(image.ppid),
+            Called::For(call) => self.begin(id, call, image, ts_ns, gap, out),
+            Called::Init | Called::Other if role.stray => self.unplaced(image.ppid),
             Called::Init | Called::Other => {}
+        }
+    }
+
+    /// A program of a runtime's name that only runs the runtime, in its own process or in
+    /// a child, is a wrapper: the start is that of what it runs.
+    fn drop_wrapper(&mut self, id: ProcessId, called: &Called) {
+        let role = self.processes.get(&id).copied().unwrap_or_default();
+        let (Called::For(call), Some(start)) = (called, role.member_of.or(role.main_of)) else {
+            return;
+        };
+        let Some(open) = self.starts.get_mut(&start) else {
+            return;
+        };
+        if role.member_of.is_none() && same(open, id, called) {
+            return;
+        }
+        match open.starter {
+            None if open.call.wraps(call) => {
+                self.remove(start);
+            }
+            Some(wrapper) if call.starts(&open.call) => {
+                open.take_back_start(id);
+                for of in [wrapper, id] {
+                    if let Some(role) = self.processes.get_mut(&of) {
+                        role.forget(start);
+                    }
+                }
+            }
+            None | Some(_) => {}
         }
     }
 
@@ -213,7 +254,7 @@ impl Anatomy {
         call: Call,
         image: Box<Image>,
         ts_ns: u64,
-        (seq, gap): (u32, bool),
+        gap: bool,
         out: &mut Vec<Start>,
     ) {
         let mark = match call.command {
@@ -248,11 +289,9 @@ impl Anatomy {
                 open.set(mark, ts_ns);
             }
         }
-        let role = self.processes.entry(id).or_default();
-        role.main_of = Some(start);
-        role.forks = role.forks.or((seq == 1).then_some(0));
-        role.next_seq = seq.saturating_add(1);
-        role.last_ns = ts_ns;
+        if let Some(role) = self.processes.get_mut(&id) {
+            role.main_of = Some(start);
+        }
     }
 
     /// By something that does not match, and so is no runtime.

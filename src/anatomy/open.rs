@@ -86,6 +86,13 @@ impl Open {
         self.call.runtime == "runc"
     }
 
+    /// Who seemed to be `start` only runs it: in `process`, which is no hook then.
+    pub(super) fn take_back_start(&mut self, process: ProcessId) {
+        self.starter = None;
+        self.marks[Mark::Asked as usize] = None;
+        self.members.retain(|m| m.process != process);
+    }
+
     /// A process forked by a runtime's or by a member; false if there are too many.
     pub(super) fn add(&mut self, process: ProcessId, by: ProcessId, fork_ns: u64) -> bool {
         if self.members.len() >= MEMBERS_MAX {

@@ -30,7 +30,7 @@ pub(super) fn image(line: &str, ppid: u32) -> Box<Image> {
 }
 
 impl History {
-    fn push(&mut self, at_us: u64, pid: u32, kind: EventKind) -> &mut History {
+    pub(super) fn push(&mut self, at_us: u64, pid: u32, kind: EventKind) -> &mut History {
         let seq = self.seqs.entry(pid).or_default();
         *seq += 1;
         self.events.push(Event {
@@ -67,6 +67,7 @@ impl History {
                 by,
                 nth,
                 place: None,
+                of_runtime: true,
             },
         )
     }

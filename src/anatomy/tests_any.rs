@@ -177,6 +177,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             by: process(by),
             nth,
             place: None,
+            of_runtime: true,
         }),
         (0u32..6, 0..lines.len())
             .prop_map(move |(ppid, at)| EventKind::Exec(image(lines[at], ppid))),

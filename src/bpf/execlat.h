@@ -47,7 +47,7 @@ enum xl_kind {
 	XL_EXIT = 2,	/* xl_exit */
 	XL_RUNNING = 3, /* xl_exec of a process that ran before, then its argv */
 	XL_CGROUP = 4,	/* xl_cgroup, then names, leaf first, each with its NUL */
-	XL_FORK = 5,	/* xl_fork, of the child; of what a runtime forks alone */
+	XL_FORK = 5,	/* xl_fork, of the child; of a runtime's, and with --tree of all tracked */
 	XL_ATTACH = 6,	/* xl_attach, of who is moved to another cgroup, or of nobody */
 };
 
@@ -88,6 +88,8 @@ enum xl_flags {
 	XL_F_ELSEWHERE = 512,
 	/* scan: its last thread is on its way out. */
 	XL_F_ENDING = 1024,
+	/* fork: no runtime's work; it says who descends from whom. */
+	XL_F_DESCENT = 2048,
 };
 
 struct xl_header {

@@ -119,8 +119,12 @@ static __always_inline int handle_exec(void *ctx, struct task_struct *task, u32 
 	/* A runtime's hook, or the payload: it is told, and what it starts is not. */
 	started = !matches && targ_anatomy && lineage;
 	/* Else it is reported where a runtime's child is: that is its container's place. */
-	if (!matches && !lineage && !(flags & XL_T_ACTIVE))
+	if (!matches && !lineage && !(flags & XL_T_ACTIVE)) {
+		/* It was seen all the same. */
+		if (entry)
+			entry->exec_id = exec_id;
 		return 0;
+	}
 	scratch = bpf_map_lookup_elem(&exec_scratch, &which);
 	if (!scratch)
 		return 0;
@@ -172,10 +176,13 @@ static __always_inline int handle_fork(void *ctx, struct task_struct *task,
 		teller = parent;
 		fresh.flags |= XL_T_LINEAGE | (parent->flags & XL_T_ELSEWHERE);
 		fresh.seq = 1;
+	} else if (targ_forks && parent) {
+		teller = parent;
+		fresh.seq = 1;
 	}
 	if (targ_command && parent_tgid == own_tgid)
 		fresh.flags |= XL_T_SCOPE;
-	if (!fresh.flags)
+	if (!fresh.flags && !teller)
 		return 0;
 	fresh.start_ns = child->start_time;
 	fresh.exec_id = child->self_exec_id;
@@ -191,6 +198,8 @@ static __always_inline int handle_fork(void *ctx, struct task_struct *task,
 			.by_tgid = parent_tgid,
 		};
 
+		if (!(fresh.flags & XL_T_LINEAGE))
+			record.header.flags |= XL_F_DESCENT;
 		/* Runtimes fork one by one; a fetched sum would need v5.12. */
 		__sync_fetch_and_add(&teller->flags, XL_T_ONE_FORK);
 		record.nth = *(volatile u32 *)&teller->flags / XL_T_ONE_FORK;

@@ -16,6 +16,8 @@ const volatile bool targ_scope = false;
 const volatile bool targ_follow = false;
 const volatile bool targ_command = false;
 const volatile bool targ_anatomy = false;
+/* Report all forks of tracked processes, and track what they make. */
+const volatile bool targ_forks = false;
 /* Report where runtimes put their containers. */
 const volatile bool targ_runtimes = false;
 /* Let runtimes pass that are outside the cgroups asked for. */

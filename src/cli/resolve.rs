@@ -27,6 +27,7 @@ pub fn live(
     let view = resolved(view, rows)?;
     let places = live.record.is_some() || view.shows_places();
     kernel.runtimes = kernel.from_outside() || places;
+    kernel.forks = view.tree && !view.anatomy;
     let origin = Origin::Live(Live {
         filter: kernel,
         probe: match live.probe {
@@ -96,6 +97,7 @@ fn filters(args: FilterArgs) -> (KernelFilter, RowFilter) {
         command: false,
         anatomy: false,
         runtimes: false,
+        forks: false,
     };
     let rows = RowFilter {
         line: args.line,

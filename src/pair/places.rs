@@ -11,6 +11,9 @@ impl Pair {
     pub(super) fn note_place(&mut self, event: &Event) {
         let (id, at_ns) = (event.process, event.ts_ns);
         match &event.kind {
+            EventKind::Fork {
+                of_runtime: false, ..
+            } => {}
             EventKind::Fork { by, place, .. } => {
                 // Its exec may come later than its fork, from another CPU.
                 let unknown = self.subject(*by).is_none().then_some(*by);

@@ -65,15 +65,16 @@ impl<W: Write, F: FnMut() -> Option<usize>> Table<W, F> {
         }
     }
 
-    /// Writes a line with its last cell moved by so many blanks.
+    /// Writes a line with its last cell moved by so many blanks, and a mark before it.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn write(&mut self, line: &Line, blanks: usize) -> io::Result<()> {
+    pub fn write(&mut self, line: &Line, blanks: usize, mark: &str) -> io::Result<()> {
         let (cells, last) = line.text.split_at(line.last_cell);
         self.line.clear();
         self.line.push_str(cells);
         self.line.extend(std::iter::repeat_n(' ', blanks));
+        self.line.push_str(mark);
         self.line.push_str(last);
         self.write_line(line.color)
     }

@@ -1,4 +1,5 @@
-//! Rows as a table that is written when a source is over, each below who started it.
+//! Rows as a table that is written when a source is over, each below who started it, or
+//! below its nearest ancestor that has a row, and then marked.
 //! Until then its lines are kept, up to a bound; what finds no place is counted.
 
 use std::io::{self, Write};
@@ -7,12 +8,14 @@ use super::Sink;
 use super::table::{Line, Table};
 use crate::row::Row;
 use crate::summary::Summary;
-use crate::tree::{Node, order};
+use crate::tree::{Node, Place, order};
 
 /// The most that kept lines may take, bytes.
 pub const KEPT_MAX_BYTES: usize = 64 << 20;
 /// Blanks for each level.
 const INDENT: usize = 2;
+/// Before what stands below an ancestor that is not its parent.
+const FAR: &str = "~ ";
 /// Deeper levels stand below one another: a line is no longer than this makes it.
 const LEVELS_MAX: usize = 32;
 
@@ -70,9 +73,10 @@ impl<W: Write, F: FnMut() -> Option<usize>> Sink for Tree<W, F> {
         let nodes = std::mem::take(&mut self.nodes);
         let lines = std::mem::take(&mut self.lines);
         self.kept_bytes = 0;
-        for (i, depth) in order(&nodes) {
+        for Place { index, depth, far } in order(&nodes) {
             let blanks = depth.min(LEVELS_MAX) * INDENT;
-            self.table.write(&lines[i], blanks)?;
+            let mark = if far { FAR } else { "" };
+            self.table.write(&lines[index], blanks, mark)?;
         }
         Ok(std::mem::take(&mut self.left_out))
     }

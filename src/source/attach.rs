@@ -114,7 +114,8 @@ pub fn set_autoload(
 /// Whether children take something from their parents. If not, forks are not looked
 /// at, which they all would pay for.
 fn needs_forks(filter: &KernelFilter) -> bool {
-    filter.scoped() || filter.follow || filter.anatomy || filter.runtimes
+    let reported = filter.anatomy || filter.runtimes || filter.forks;
+    filter.scoped() || filter.follow || reported
 }
 
 /// What is attached; dropping it detaches.

@@ -367,5 +367,6 @@ fn about(flavour: Flavour, plan: &load::Plan, filter: &KernelFilter) -> About {
         cgroups: asked.map(directory).collect(),
         follows: filter.follow || filter.anatomy,
         forks: filter.anatomy,
+        all_forks: filter.forks,
     }
 }

@@ -98,6 +98,7 @@ pub fn configure(
     rodata.targ_follow = filter.follow;
     rodata.targ_command = filter.command;
     rodata.targ_anatomy = filter.anatomy;
+    rodata.targ_forks = filter.forks;
     rodata.targ_runtimes = filter.runtimes;
     rodata.targ_from_outside = filter.from_outside();
     let mut words = runtime::WORDS.into_iter().map(|(word, _)| word);

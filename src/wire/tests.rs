@@ -117,9 +117,24 @@ fn a_fork_names_who_made_it() {
         EventKind::Fork {
             by,
             nth: 2,
-            place: None
+            place: None,
+            of_runtime: true,
         }
     );
+    bytes[6..8].copy_from_slice(&(xl_flags::XL_F_DESCENT.0 as u16).to_ne_bytes());
+    let Ok(Record::Event(event)) = decode(&bytes) else {
+        panic!("no event");
+    };
+    let is_descent = |kind: &EventKind| {
+        matches!(
+            kind,
+            EventKind::Fork {
+                of_runtime: false,
+                ..
+            }
+        )
+    };
+    assert!(is_descent(&event.kind), "{event:?}");
 }
 
 #[test]

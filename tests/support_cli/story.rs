@@ -163,6 +163,7 @@ impl Story {
             cgroups: Vec::new(),
             follows: false,
             forks: false,
+            all_forks: false,
         })
     }
 

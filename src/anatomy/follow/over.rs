@@ -57,18 +57,12 @@ impl Anatomy {
     }
 
     /// Forgets a start, and what its processes were to it.
-    fn remove(&mut self, start: u64) -> Option<Open> {
+    pub(super) fn remove(&mut self, start: u64) -> Option<Open> {
         let open = self.starts.remove(&start)?;
         let mains = [Some(open.main), open.starter].into_iter().flatten();
         for id in open.members().chain(mains) {
-            let Some(role) = self.processes.get_mut(&id) else {
-                continue;
-            };
-            for of in [&mut role.main_of, &mut role.member_of] {
-                of.take_if(|of| *of == start);
-            }
-            if role.main_of.is_none() && role.member_of.is_none() {
-                self.processes.remove(&id);
+            if let Some(role) = self.processes.get_mut(&id) {
+                role.forget(start);
             }
         }
         self.created.forget(&open.call, start);

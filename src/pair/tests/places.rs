@@ -6,7 +6,14 @@ fn attach(tgid: u32, by: u32, ts_ns: u64, place: Place) -> Event {
 
 fn fork(tgid: u32, by: u32, ts_ns: u64, place: Option<Place>) -> Event {
     let (by, nth) = (id(by), 1);
-    event(tgid, 1, ts_ns, EventKind::Fork { by, nth, place })
+    let of_runtime = true;
+    let kind = EventKind::Fork {
+        by,
+        nth,
+        place,
+        of_runtime,
+    };
+    event(tgid, 1, ts_ns, kind)
 }
 
 /// The place of the only execution that ends, of a runtime with pid 2, and what it is part of.
