@@ -25,7 +25,7 @@ zsh  := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 fish := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 
 .DEFAULT_GOAL := build
-.PHONY: build run test bench fmt lint check-arm64 install uninstall clean help
+.PHONY: build run test bench soak fmt lint check-arm64 install uninstall clean help
 
 build: ## build it (target/release/execlat)
 	@scripts/deps.sh -n build
@@ -46,6 +46,11 @@ bench: ## compare what tracing costs, ours and the peers'; ARGS='-o FILE …'
 	@scripts/deps.sh bench kernels
 	@$(MAKE) --no-print-directory build
 	@scripts/bench.sh $(ARGS) $(execlat)
+
+soak: ## run it for an hour under a changing load; ARGS='-d 8h …': for longer
+	@scripts/deps.sh build
+	@$(MAKE) --no-print-directory build
+	@$(sudo) scripts/soak.sh $(ARGS) $(execlat)
 
 ifdef guests
 .PHONY: test-guests test-kernels

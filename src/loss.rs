@@ -28,6 +28,9 @@ pub struct SourceLosses {
     /// Containers whose place could not be read from disk in time.
     #[serde(default)]
     pub places_unread: u64,
+    /// No loss: what a copy of a program saw that the kernel skipped.
+    #[serde(default)]
+    pub made_good: u64,
 }
 
 impl SourceLosses {
@@ -41,6 +44,7 @@ impl SourceLosses {
         self.cgroup_names = self.cgroup_names.saturating_add(other.cgroup_names);
         self.malformed = self.malformed.saturating_add(other.malformed);
         self.places_unread = self.places_unread.saturating_add(other.places_unread);
+        self.made_good = self.made_good.saturating_add(other.made_good);
     }
 }
 

@@ -13,7 +13,7 @@ use crate::config::{Config, KernelFilter, Live as LiveConfig, Origin, View};
 use crate::doctor;
 use crate::files::Files;
 use crate::filter::Selection;
-use crate::loss::{Losses, SourceLosses};
+use crate::loss::Losses;
 use crate::nearest::LeftOut;
 use crate::output::say;
 use crate::pair::Unpaired;
@@ -218,7 +218,7 @@ struct Tracing<'a> {
     /// The source, the command or the recording let us down.
     failed: bool,
     command: Option<Command>,
-    told: (Instant, SourceLosses),
+    told: (Instant, Losses),
     urgency: Urgency,
     top: Option<Top>,
     filter: &'a KernelFilter,
@@ -271,7 +271,7 @@ fn trace(config: &LiveConfig, view: &View) -> Result<u8> {
         failed: false,
         command,
         urgency,
-        told: (Instant::now(), SourceLosses::default()),
+        told: (Instant::now(), Losses::default()),
         nearest_at: (top.is_none() && io::stderr().is_terminal())
             .then(|| Instant::now() + NEAREST_AFTER),
         top,
@@ -403,12 +403,11 @@ impl Tracing<'_> {
         if self.top.is_some() || self.told.0.elapsed() < TELL_EVERY {
             return;
         }
-        let losses = self.source.losses();
-        if losses != self.told.1 {
-            let so_far = Losses::new(&losses, Unpaired::default());
+        let so_far = Losses::new(&self.source.losses(), Unpaired::default());
+        if so_far != self.told.1 {
             say(format_args!("so far {so_far}"));
         }
-        self.told = (Instant::now(), losses);
+        self.told = (Instant::now(), so_far);
     }
 
     /// Once, where somebody looks.
@@ -439,6 +438,12 @@ impl Tracing<'_> {
         if let Some(why) = &ending.failed {
             say(format_args!("{why}: what still runs may be wrong"));
             self.failed = true;
+        }
+        let made_good = ending.losses.made_good;
+        if self.view.verbose && made_good > 0 {
+            say(format_args!(
+                "no loss: {made_good} runs of probes that the kernel skipped, and copies saw the same"
+            ));
         }
         self.feed(&mut batch);
         self.record(|writer| writer.finish(&ending));

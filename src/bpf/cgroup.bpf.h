@@ -18,7 +18,7 @@
 #define HIERARCHY_SLOTS 16 /* more than XL_HIERARCHIES, a power of two */
 u32 hierarchy_slots[HIERARCHY_SLOTS] = {};
 
-/* Direct-mapped: id << 8 | hierarchy slot << 1 | inside; 0 is empty. */
+/* Direct-mapped: id << 8 | hierarchy slot << 2 | verdict; 0 is empty. */
 #define VERDICT_SLOTS 16384
 u64 verdicts[VERDICT_SLOTS] = {};
 
@@ -92,6 +92,8 @@ static __always_inline u64 address_of(struct cgroup *cgrp)
 	return (u64)BPF_CORE_READ(cgrp, self.cgroup);
 }
 
+enum verdict { OUTSIDE = 0, INSIDE = 1, TOO_DEEP = 2, VERDICT = 3 };
+
 /* Whether the cgroup at this address or one above it was asked for. */
 __noinline int below_target(u64 address, u32 hierarchy)
 {
@@ -103,14 +105,13 @@ __noinline int below_target(u64 address, u32 hierarchy)
 
 		key.id = BPF_CORE_READ(cgrp, kn, id);
 		if (bpf_map_lookup_elem(&targ_cgroups, &key))
-			return 1;
+			return INSIDE;
 		parent = BPF_CORE_READ(cgrp, self.parent);
 		if (!parent)
-			return 0;
+			return OUTSIDE;
 		cgrp = BPF_CORE_READ(parent, cgroup);
 	}
-	COUNT(cgroup_unknown);
-	return 0;
+	return TOO_DEEP;
 }
 
 static __always_inline u32 verdict_slot(u64 id, u32 slot)
@@ -123,20 +124,22 @@ static __always_inline u32 verdict_slot(u64 id, u32 slot)
 static __always_inline bool in_targets(struct cgroup *cgrp, u64 id, u32 hierarchy, u32 slot)
 {
 	u64 *verdict = &verdicts[verdict_slot(id, slot)];
-	u64 known = id << 8 | (u64)(slot + 1) << 1;
-	u64 seen = *(volatile u64 *)verdict;
-	bool inside;
+	u64 known = id << 8 | (u64)(slot + 1) << 2;
+	u64 is = *(volatile u64 *)verdict;
 
 	if (targ_cgroup_exact) {
 		struct xl_cgroup_key key = { .id = id, .hierarchy = hierarchy };
 
 		return bpf_map_lookup_elem(&targ_cgroups, &key) != NULL;
 	}
-	if ((seen & ~1ULL) == known)
-		return seen & 1;
-	inside = below_target(address_of(cgrp), hierarchy) != 0;
-	*(volatile u64 *)verdict = known | inside;
-	return inside;
+	if ((is & ~(u64)VERDICT) != known) {
+		is = known | (below_target(address_of(cgrp), hierarchy) & VERDICT);
+		*(volatile u64 *)verdict = is;
+	}
+	/* What is remembered is a loss each time. */
+	if (is & TOO_DEEP)
+		COUNT(cgroup_unknown);
+	return is & INSIDE;
 }
 
 /* The task's cgroup in a hierarchy; `slot` says where to remember its place. */

@@ -170,8 +170,10 @@ struct xl_counters {
 	__u64 stale;	      /* tracked processes whose end was never seen */
 	__u64 cgroup_unknown; /* cgroup tests that met no cgroup or too deep a one */
 	__u64 names_failed;   /* cgroup names that found the buffer full */
-	__u64 stood_in;	      /* execs that a copy saw for one that was skipped: no loss */
-	__u64 pad[2];	      /* a cache line each */
+	/* Seen by a copy of a program that the kernel skipped, and so not lost. */
+	__u64 stood_in_execs;
+	__u64 stood_in_forks; /* threads, too */
+	__u64 stood_in_exits; /* of tracked processes; also by the signal to the parent */
 };
 
 /* What the filters have left out, per CPU: it says why nothing matches. */

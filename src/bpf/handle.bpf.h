@@ -54,22 +54,22 @@ static __always_inline bool note_exec(struct exec_scratch *scratch, struct xl_tr
 }
 
 /*
- * Whether a copy before this one has looked at the exec. If not, it was skipped, and
- * this one stands in for it.
+ * Whether a copy before this one has looked at the exec of this process, or at the fork
+ * that made this task. If not, it was skipped, and the caller stands in for it. Of all
+ * that the first copy was kept from, what none stands in for was lost: so every one has
+ * to come by here, be it tracked or not.
  */
-static __always_inline bool is_seen(u32 tgid, u64 start_ns, u32 exec_id, u32 which)
+static __always_inline bool is_seen(u32 pid, u64 start_ns, u32 exec_id, u32 which)
 {
-	u32 at = tgid & (XL_SLOTS - 1);
+	u32 at = pid & (XL_SLOTS - 1);
 	u64 mark = start_ns * 0x9e3779b97f4a7c15ULL + exec_id;
-	u64 *seen = bpf_map_lookup_elem(&seen_execs, &at);
+	u64 *last = bpf_map_lookup_elem(&seen, &at);
 
-	if (!seen)
+	if (!last)
 		return false;
-	if (which && *seen == mark)
+	if (which && *last == mark)
 		return true;
-	*seen = mark;
-	if (which)
-		COUNT(stood_in);
+	*last = mark;
 	return false;
 }
 
@@ -112,8 +112,12 @@ static __always_inline int handle_exec(void *ctx, struct task_struct *task, u32 
 	/* The table knows for certain, but only of what is tracked. */
 	if (which && entry && entry->exec_id == exec_id)
 		return 0;
-	if (targ_copies > 1 && is_seen(tgid, GET(direct, leader, start_time), exec_id, which))
-		return 0;
+	if (targ_copies > 1) {
+		if (is_seen(tgid, GET(direct, leader, start_time), exec_id, which))
+			return 0;
+		if (which)
+			COUNT(stood_in_execs);
+	}
 	verdict = forget(judge_exec(task, flags, which, direct));
 	matches = verdict & MATCHES;
 	/* A runtime's hook, or the payload: it is told, and what it starts is not. */
@@ -167,6 +171,12 @@ static __always_inline int handle_fork(void *ctx, struct task_struct *task,
 	struct task_struct *leader = readable(task)->group_leader;
 	struct xl_tracked fresh = {}, *parent, *teller = NULL;
 
+	if (targ_copies > 1) {
+		if (is_seen(child->pid, child->start_time, child->self_exec_id, which))
+			return 0;
+		if (which)
+			COUNT(stood_in_forks);
+	}
 	if (child->pid != tgid)
 		return 0;
 	parent = tracked_entry(leader, parent_tgid, true);
@@ -187,8 +197,8 @@ static __always_inline int handle_fork(void *ctx, struct task_struct *task,
 	fresh.start_ns = child->start_time;
 	fresh.exec_id = child->self_exec_id;
 	if (!insert_hashed(tgid, &fresh)) {
-		/* Of the copies, the first makes the entry, and the others find it. */
-		if (!find_tracked(tgid, fresh.start_ns) && which + 1 == targ_copies)
+		/* The scan, or another copy, may just have made it. */
+		if (!find_tracked(tgid, fresh.start_ns))
 			COUNT(table_full);
 	} else if (teller) {
 		struct xl_fork record = {
@@ -351,6 +361,8 @@ static __always_inline int handle_exit(void *ctx, struct task_struct *task, bool
 		return 0;
 	if (!kernel_has_group_dead() && !last_by_count(task, tgid, entry))
 		return 0;
+	if (which)
+		COUNT(stood_in_exits);
 	if (!parent_will_be_told(leader))
 		return end_now(ctx, task, leader, tgid, entry, kernel_has_group_dead(), which,
 			       true);
@@ -367,14 +379,22 @@ static __always_inline int handle_signal(void *ctx, int sig, struct task_struct 
 {
 	struct task_struct *leader = GET(direct, task, group_leader);
 	struct task_struct *parent = GET(direct, leader, parent);
+	struct signal_struct *signal = FOLLOW(direct, task, signal);
 	struct xl_tracked *entry = tracked_entry(leader, tgid, direct);
+	bool exit_seen;
 
-	if (!entry || !entry->end_ns)
+	if (!entry)
+		return 0;
+	exit_seen = entry->end_ns;
+	/* Where the kernel skips programs, it may have skipped every copy at the exit. */
+	if (!exit_seen && (targ_copies == 1 || GET(direct, signal, live.counter)))
 		return 0;
 	/* It may send others on its way: hang-ups, death signals to its children. */
 	if (target->tgid != GET(direct, parent, tgid) ||
 	    (sig != SIGCHLD && sig != GET(direct, leader, exit_signal)))
 		return 0;
+	if (!exit_seen)
+		COUNT(stood_in_exits);
 	/* The list of tasks is locked: one at a time. But there may be one in tp_exit. */
 	return end_now(ctx, task, leader, tgid, entry, kernel_has_group_dead(), XL_WALK_TOLD,
 		       direct);

@@ -125,15 +125,16 @@ struct {
  */
 
 /*
- * The last exec that a copy has looked at, by the low bits of the tgid: the next copy
- * need not. Userspace makes it as large as XL_SLOTS where there are copies.
+ * What a copy has looked at last, by the low bits of the pid: the next copy need not. It
+ * is an exec, or the making of a process or thread, which is over before it can exec.
+ * Userspace makes it as large as XL_SLOTS where there are copies.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, u32);
 	__type(value, u64);
-} seen_execs SEC(".maps");
+} seen SEC(".maps");
 
 /* Scratch of the exec handlers alone: one of another kind may run in between too. */
 struct exec_scratch {

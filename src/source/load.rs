@@ -144,7 +144,7 @@ pub fn configure(
     let maps = &mut open.maps;
     if copies > 1 {
         let slots = xl_limits::XL_SLOTS.0;
-        maps.seen_execs.set_max_entries(slots).context(resize)?;
+        maps.seen.set_max_entries(slots).context(resize)?;
     }
     for scratch in [&mut maps.exec_scratch, &mut maps.name_scratch] {
         let each = match flavour {

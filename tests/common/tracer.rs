@@ -41,9 +41,18 @@ impl Tracer {
 
     /// The same, in the flavour that `probe` asks for.
     pub fn start_with<S: AsRef<str>>(scratch: &Path, probe: &[String], args: &[S]) -> Tracer {
+        Tracer::start_by(scratch, Command::new(execlat()), probe, args)
+    }
+
+    /// The same, by a command that runs execlat with whatever arguments follow.
+    pub fn start_by<S: AsRef<str>>(
+        scratch: &Path,
+        mut command: Command,
+        probe: &[String],
+        args: &[S],
+    ) -> Tracer {
         let rows = scratch.join("rows.json");
         let file = File::create(&rows).expect("file for rows");
-        let mut command = Command::new(execlat());
         command
             .args(["-j", "-v"])
             .args(probe)

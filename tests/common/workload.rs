@@ -53,7 +53,12 @@ impl Workload {
 
     /// Moves itself into a cgroup before the case begins.
     pub fn join(self, cgroup: &Cgroup) -> Workload {
-        self.option("--join", &cgroup.procs())
+        self.joins(&cgroup.procs())
+    }
+
+    /// The same, by the cgroup's `cgroup.procs` file.
+    pub fn joins(self, procs: &str) -> Workload {
+        self.option("--join", procs)
     }
 
     /// A `cgroup.procs` file that cases about moves use.

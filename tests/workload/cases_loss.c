@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // What makes a kernel skip its probes: execs asleep in the kernel, and bpf() calls beside them.
+// And more processes at once than somebody may have room for.
 #include "workload.h"
 
 #include <errno.h>
@@ -145,8 +146,28 @@ static int hammered(int argc, char **argv)
 	return 0;
 }
 
+/* N jobs that are all there at once. */
+static int crowd(int argc, char **argv)
+{
+	int n = number(argc, argv, 0, 101);
+
+	if (n < 1 || n > NSLOTS)
+		die("number of jobs");
+	for (int i = 0; i < n; i++) {
+		slot_spawn(slot_plain(i, "crowd", ROLE_WAIT, i % 256));
+		slot_await(&sh->slot[i].stage, 1);
+	}
+	for (int i = 0; i < n; i++) {
+		atomic_store(&sh->slot[i].go, 1);
+		slot_wait(&sh->slot[i]);
+		emit_slot(&sh->slot[i]);
+	}
+	return 0;
+}
+
 const struct wcase loss_cases[] = {
 	{ "sleepers", "[N [M]]", sleepers },
 	{ "hammered", "[N]", hammered },
+	{ "crowd", "[N]", crowd },
 	{ 0 },
 };

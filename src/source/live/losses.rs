@@ -3,6 +3,8 @@
 
 use std::os::fd::AsFd as _;
 
+use libbpf_rs::ProgramMut;
+
 use super::Live;
 use crate::loss::SourceLosses;
 use crate::nearest::LeftOut;
@@ -10,6 +12,9 @@ use crate::runtime;
 use crate::skel::types::xl_counters;
 use crate::source::attach::Attached;
 use crate::source::sys;
+use skipped::{ElseTold, Program};
+
+mod skipped;
 
 impl Live {
     /// How many records the kernel side could not deliver.
@@ -35,6 +40,7 @@ impl Live {
             cgroup_names: sum(|c| c.names_failed),
             malformed: 0,
             places_unread: 0,
+            made_good: sum(|c| c.stood_in_execs + c.stood_in_forks + c.stood_in_exits),
         }
     }
 
@@ -69,28 +75,42 @@ impl Live {
     }
 
     /// Programs that the kernel skipped, as it does where one is already running on
-    /// the CPU, and probes that it missed. Where there are copies, an event is lost if
-    /// all are skipped: no more often than any of them, and not where one stood in.
+    /// the CPU, and probes that it missed: what was lost by that.
     pub(super) fn skipped_programs(&self) -> Vec<(String, u64)> {
-        let progs = &self.skel.progs;
-        let copied = [
-            ("exec", [&progs.tp_exec, &progs.tp_exec_2, &progs.tp_exec_3]),
-            ("fork", [&progs.tp_fork, &progs.tp_fork_2, &progs.tp_fork_3]),
-            ("exit", [&progs.tp_exit, &progs.tp_exit_2, &progs.tp_exit_3]),
-        ];
-        let stood_in = |name| match name {
-            "exec" => self.bss().counters.iter().map(|c| c.stood_in).sum(),
-            _ => 0,
-        };
-        let copied = copied.into_iter().filter_map(|(name, programs)| {
-            let misses = programs.map(|program| sys::recursion_misses(program.as_fd()).ok());
-            let first = misses[0]?.saturating_sub(stood_in(name));
-            Some((name, misses.into_iter().flatten().fold(first, u64::min)))
+        let programs = self.programs();
+        let skipped = programs.iter().filter_map(|program| {
+            let lost = program.lost().filter(|lost| *lost > 0)?;
+            Some((program.name.to_owned(), lost))
         });
+        let missed = self.attached.iter().flat_map(Attached::missed);
+        skipped.chain(missed).collect()
+    }
+
+    /// How often the kernel skipped each program, and what copies of it saw instead.
+    fn programs(&self) -> Vec<Program> {
+        let progs = &self.skel.progs;
+        // First what the kernel skipped, then what was seen instead.
+        let skipped = |program: &ProgramMut<'_>| sys::recursion_misses(program.as_fd()).ok();
+        let execs = [&progs.tp_exec, &progs.tp_exec_2, &progs.tp_exec_3].map(skipped);
+        let forks = [&progs.tp_fork, &progs.tp_fork_2, &progs.tp_fork_3].map(skipped);
+        let exits = [&progs.tp_exit, &progs.tp_exit_2, &progs.tp_exit_3].map(skipped);
+        let counters = &self.bss().counters;
+        let seen = |field: fn(&xl_counters) -> u64| counters.iter().map(field).sum();
+        let copied = |name, skipped: [Option<u64>; 3], else_told| Program {
+            name,
+            skipped: skipped.to_vec(),
+            else_told,
+        };
+        let by_copies = |field| ElseTold::ByCopies(seen(field));
+        // The signal to the parent tells an end whose exit was skipped; where there is none,
+        // or it was skipped as well, the process's being freed does, or counts it.
+        let later = match self.copies() {
+            1 => ElseTold::No,
+            _ => ElseTold::Later,
+        };
         let once = [
             ("attach", &progs.tp_attach),
             ("rmdir", &progs.tp_rmdir),
-            ("signal", &progs.tp_signal),
             ("free", &progs.tp_free),
             ("execve", &progs.kp_execve),
             ("finalize_exec", &progs.kp_finalize_exec),
@@ -99,13 +119,20 @@ impl Live {
             ("acct_process", &progs.kp_acct_process),
             ("taskstats_exit", &progs.kp_taskstats_exit),
         ];
-        let once = once.into_iter().filter_map(|(name, program)| {
-            let misses = sys::recursion_misses(program.as_fd()).ok()?;
-            Some((name, misses))
-        });
-        let skipped = copied.chain(once).filter(|(_, misses)| *misses > 0);
-        let skipped = skipped.map(|(name, misses)| (name.to_owned(), misses));
-        let missed = self.attached.iter().flat_map(Attached::missed);
-        skipped.chain(missed).collect()
+        let mut programs = vec![
+            copied("exec", execs, by_copies(|c| c.stood_in_execs)),
+            copied("fork", forks, by_copies(|c| c.stood_in_forks)),
+            copied("exit", exits, later),
+            Program::once("signal", skipped(&progs.tp_signal), later),
+        ];
+        let once = once.map(|(name, program)| Program::once(name, skipped(program), ElseTold::No));
+        programs.extend(once);
+        programs
+    }
+
+    /// How many copies the tracepoints' programs have.
+    fn copies(&self) -> u32 {
+        let rodata = self.skel.maps.rodata_data.as_ref();
+        rodata.map_or(1, |rodata| rodata.targ_copies)
     }
 }

@@ -15,6 +15,7 @@ fn source_losses() -> SourceLosses {
         cgroup_names: 29,
         malformed: 31,
         places_unread: 37,
+        made_good: 41,
     }
 }
 
