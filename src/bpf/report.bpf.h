@@ -138,7 +138,8 @@ __noinline int put_cgroup_names(u64 address, u32 which)
 	if (!scratch)
 		return 0;
 	scratch->record.truncated = 1;
-	for (int i = 0; i < XL_CGROUP_NAMES; i++) {
+	/* Once more than there are names, to see whether that was the root. */
+	for (int i = 0; i <= XL_CGROUP_NAMES; i++) {
 		const char *name = BPF_CORE_READ(cgrp, kn, name);
 		struct cgroup_subsys_state *parent = BPF_CORE_READ(cgrp, self.parent);
 		long bytes;
@@ -147,7 +148,7 @@ __noinline int put_cgroup_names(u64 address, u32 which)
 			scratch->record.truncated = 0;
 			break;
 		}
-		if (at >= XL_CGROUP_PATH_BYTES)
+		if (i == XL_CGROUP_NAMES || at >= XL_CGROUP_PATH_BYTES)
 			break;
 		bytes = bpf_probe_read_kernel_str(&scratch->path[at & (XL_CGROUP_PATH_BYTES - 1)],
 						  256, name);
@@ -161,22 +162,35 @@ __noinline int put_cgroup_names(u64 address, u32 which)
 	return at;
 }
 
-static __always_inline bool report_cgroup(void *ctx, struct cgroup *cgrp, u64 id, u32 which)
+/* The record of a cgroup, in scratch space; `bytes` of names follow it. */
+static __always_inline struct cgroup_scratch *cgroup_record(struct cgroup *cgrp, u64 id, u32 which,
+							    u32 *bytes)
 {
-	u32 bytes = put_cgroup_names(address_of(cgrp), which);
+	u32 of_names = put_cgroup_names(address_of(cgrp), which);
 	struct cgroup_scratch *scratch = bpf_map_lookup_elem(&cgroup_scratch, &which);
 
 	if (!scratch)
-		return false;
-	bytes &= 2 * XL_CGROUP_PATH_BYTES - 1;
-	if (bytes > sizeof(scratch->path))
-		bytes = sizeof(scratch->path);
+		return NULL;
+	of_names &= 2 * XL_CGROUP_PATH_BYTES - 1;
+	if (of_names > sizeof(scratch->path))
+		of_names = sizeof(scratch->path);
 	scratch->record.header = (struct xl_header){
-		.bytes = sizeof(scratch->record) + bytes,
+		.bytes = sizeof(scratch->record) + of_names,
 		.kind = XL_CGROUP,
 		.ts_ns = bpf_ktime_get_ns(),
 	};
 	scratch->record.cgroup_id = id;
+	*bytes = of_names;
+	return scratch;
+}
+
+static __always_inline bool report_cgroup(void *ctx, struct cgroup *cgrp, u64 id, u32 which)
+{
+	u32 bytes;
+	struct cgroup_scratch *scratch = cgroup_record(cgrp, id, which, &bytes);
+
+	if (!scratch)
+		return false;
 	if (output(ctx, scratch, sizeof(scratch->record) + bytes))
 		return true;
 	COUNT(names_failed);

@@ -1,7 +1,7 @@
 //! The live kernel as a source: loads and attaches the kernel side, reads its
 //! buffers, and accounts for what it could not deliver.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,10 +17,11 @@ use super::containers::Containers;
 use super::engines::Engines;
 use super::host::Facts;
 use super::hosts::Hosts;
+use super::iter::CgroupNames;
 use super::now::{monotonic_ns, wall_offset_ns};
 use super::perf::PerfBuffer;
 use super::scan::{LeftOuts, Scan};
-use super::{About, Alive, Batch, Ending, Source, iter, load};
+use super::{About, Alive, Batch, Ending, Source, iter, load, viewpoint};
 use crate::config::{KernelFilter, Live as Config};
 use crate::doctor;
 use crate::loss::SourceLosses;
@@ -94,9 +95,6 @@ impl Live {
         }
         let (flavour, why) = attach::choose(config.probe, &facts)?;
         let plan = load::plan(&config.filter)?;
-        // Reads its first files while the kernel side is loaded.
-        let containers = config.filter.runtimes.then(Containers::start);
-        let containers = containers.transpose()?;
         let mut notes = vec![format!("{} flavour: {why}", flavour.name())];
 
         // One per process, for as long as it lives.
@@ -125,15 +123,21 @@ impl Live {
             .scan
             .attach()
             .context("failed to attach the iterator")?;
-        // The iterator also tells who we are in the initial pid namespace, and more.
-        iter::list(&scan_link, &mut || Ok(()))?;
+        // The iterator also tells who and where we are in the initial namespaces, and more.
+        let mut names = CgroupNames::default();
+        let listed = viewpoint::look(&scan_link, &mut names)?;
         let told = skel.maps.bss_data.as_deref();
         let tells_status = told.is_some_and(|bss| bss.tells_status != 0);
+        let own_tgid = told.map_or(0, |bss| bss.own_tgid);
+        let own_cgroup = viewpoint::own_cgroup(&listed, own_tgid, &names);
+        // Reads its first files while the probes are attached; with the clock set.
+        let containers = config.filter.runtimes.then(Containers::start);
+        let containers = containers.transpose()?;
         let progs = &skel.progs;
         let mut attached = attach::attach(progs, flavour, &config.filter, tells_status, copies)?;
         notes.append(&mut attached.notes);
 
-        let about = about(flavour, &plan, &config.filter);
+        let about = about(flavour, &plan, &config.filter, own_cgroup.as_deref());
         let mut live = Live {
             wall_offset_ns: about.wall_offset_ns,
             about,
@@ -160,7 +164,7 @@ impl Live {
         if config.filter.from_outside() {
             live.list_cgroups(&plan.directories)?;
         }
-        live.take_in(config, plan.shown.id)?;
+        live.take_in(config, names)?;
         live.skipped_before = live.skipped_programs();
         Ok(live)
     }
@@ -197,7 +201,7 @@ impl Live {
         Ok(())
     }
 
-    fn take_in(&mut self, config: &Config, shown_hierarchy: u32) -> Result<()> {
+    fn take_in(&mut self, config: &Config, names: CgroupNames) -> Result<()> {
         let own_tgid = self.bss().own_tgid;
         let bss = self.skel.maps.bss_data.as_deref_mut();
         let bss = bss.context("the BPF object has no .bss")?;
@@ -208,8 +212,7 @@ impl Live {
             set_commit: &mut |on| bss.scan_commit = u32::from(on),
             filter: &config.filter,
             args_bytes: config.args_bytes,
-            shown_hierarchy,
-            named: HashSet::new(),
+            names,
             contained: HashMap::new(),
             left_out: LeftOuts::default(),
             own_tgid,
@@ -369,7 +372,12 @@ fn proc_calls_us() -> Option<u32> {
         .ok()
 }
 
-fn about(flavour: Flavour, plan: &load::Plan, filter: &KernelFilter) -> About {
+fn about(
+    flavour: Flavour,
+    plan: &load::Plan,
+    filter: &KernelFilter,
+    own_cgroup: Option<&str>,
+) -> About {
     let directory = |path: &PathBuf| path.to_string_lossy().into_owned();
     let asked = plan.directories.iter().filter(|_| filter.from_outside());
     let uname = rustix::system::uname();
@@ -383,6 +391,9 @@ fn about(flavour: Flavour, plan: &load::Plan, filter: &KernelFilter) -> About {
         wall_offset_ns: wall_offset_ns(),
         page_bytes: load::page_bytes(),
         cgroup_mount: plan.shown.mount.to_string_lossy().into_owned(),
+        cgroup_root: own_cgroup
+            .and_then(|own| plan.shown.root(own))
+            .unwrap_or_default(),
         cgroups: asked.map(directory).collect(),
         follows: filter.follow || filter.anatomy,
         forks: filter.anatomy,

@@ -12,7 +12,7 @@ use std::io::{self, Read};
 use anyhow::{Context as _, Result};
 use libbpf_rs::{Link, MapCore as _, MapFlags, MapMut};
 
-use super::iter::{Listed, list};
+use super::iter::{CgroupNames, Listed, list_named};
 use crate::config::KernelFilter;
 use crate::event::{Argv, ProcessId};
 use crate::filter::name_matches;
@@ -21,7 +21,7 @@ use crate::skel::types::{xl_exec, xl_flags, xl_limits, xl_tracked_flags, xl_want
 use crate::wire;
 pub use left_out::LeftOuts;
 use left_out::Why;
-use records::{append_attach, append_cgroup, append_record};
+use records::{append_attach, append_record};
 
 /// Descendants may fork while they are looked for; a tree that outruns this many
 /// passes is followed by its forks alone.
@@ -41,10 +41,8 @@ pub struct Scan<'a> {
     pub filter: &'a KernelFilter,
     /// The most of an argv that is kept, bytes.
     pub args_bytes: u32,
-    /// The hierarchy whose cgroups are shown.
-    pub shown_hierarchy: u32,
-    /// Ids of cgroups whose name was reported.
-    pub named: HashSet<u64>,
+    /// Names of cgroups that are not reported yet.
+    pub names: CgroupNames,
     /// By the pid of a parent, a child that is inside the cgroups asked for: where the parent
     /// is a runtime, that is its container.
     pub contained: HashMap<u32, xl_exec>,
@@ -76,7 +74,7 @@ impl Scan<'_> {
         let mut settled: HashSet<ProcessId> = HashSet::new();
         let mut flags_of: HashMap<u32, u32> = HashMap::new();
         for pass in 0..PASSES_MAX {
-            let listed = list(self.link, &mut || (self.drain)(out))?;
+            let listed = list_named(self.link, &mut self.names, &mut || (self.drain)(out))?;
             if pass == 0 {
                 self.check_pids(&listed)?;
                 self.note_contained(&listed);
@@ -271,7 +269,7 @@ impl Scan<'_> {
                 .with_context(context)?;
         }
         (self.set_commit)(true);
-        let taken = list(self.link, &mut || (self.drain)(out));
+        let taken = list_named(self.link, &mut self.names, &mut || (self.drain)(out));
         (self.set_commit)(false);
         for candidate in some {
             let key = candidate.listed.record.header.tgid.to_ne_bytes();
@@ -286,18 +284,14 @@ impl Scan<'_> {
             settled.insert(process.process());
             let active = candidate.flags & xl_tracked_flags::XL_T_ACTIVE.0 != 0;
             if active && process.has(xl_flags::XL_F_TAKEN) {
-                if self.proc_is_ours && self.named.insert(process.record.cgroup_id) {
-                    append_cgroup(&process.record, self.shown_hierarchy, out);
-                }
+                self.names.append(process.record.cgroup_id, out);
                 append_record(process.record, candidate, out);
                 let is_runtime = candidate.flags & xl_tracked_flags::XL_T_RUNTIME.0 != 0;
                 if let Some(child) = self.contained.get(&process.record.header.tgid)
                     && is_runtime
                 {
                     append_attach(&process.record, child, out);
-                    if self.proc_is_ours && self.named.insert(child.cgroup_id) {
-                        append_cgroup(child, self.shown_hierarchy, out);
-                    }
+                    self.names.append(child.cgroup_id, out);
                 }
             }
         }
