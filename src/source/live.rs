@@ -45,6 +45,10 @@ const LOOK_EVERY_NS: u64 = 1_000_000_000;
 /// read at the same instant.
 const WALL_STEP_NS: u64 = 1_000_000;
 
+/// For who gives a pid as a pid namespace of our own has it.
+const PIDS_HINT: &str = "; we are in a pid namespace of our own, and pids are those of the \
+                         initial one: run it in the host's";
+
 /// The loaded and attached kernel side.
 pub struct Live {
     about: About,
@@ -215,6 +219,10 @@ impl Live {
             names,
             contained: HashMap::new(),
             left_out: LeftOuts::default(),
+            pids_hint: match self.lists_all {
+                true => "",
+                false => PIDS_HINT,
+            },
             own_tgid,
             proc_is_ours: proc_calls_us() == Some(own_tgid),
             drain: &mut |out| drain(perf, malformed, out),

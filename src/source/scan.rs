@@ -48,6 +48,8 @@ pub struct Scan<'a> {
     pub contained: HashMap<u32, xl_exec>,
     /// What is left out.
     pub left_out: LeftOuts,
+    /// What to know of pids where one is not found, after a comma or so.
+    pub pids_hint: &'static str,
     /// execlat itself.
     pub own_tgid: u32,
     /// /proc calls processes by the numbers that the kernel side has for them.
@@ -94,7 +96,7 @@ impl Scan<'_> {
         for pid in &self.filter.pids {
             let there = |p: &Listed| p.record.header.tgid == *pid && !p.has(xl_flags::XL_F_DEAD);
             if !listed.iter().any(there) {
-                anyhow::bail!("no process with pid {pid}");
+                anyhow::bail!("no process with pid {pid}{}", self.pids_hint);
             }
         }
         Ok(())
