@@ -343,6 +343,7 @@ impl Tracing<'_> {
                 self.report.list(&mut self.pipeline, batch.horizon_ns);
             }
             self.tell_losses();
+            self.source.look_at_cgroups()?.iter().for_each(say);
             self.say_nearest(batch.horizon_ns);
             if self.draw_top(batch.horizon_ns) == Flow::Quit {
                 return Ok(None);

@@ -21,6 +21,7 @@ mod sys;
 mod targets;
 mod tracefs;
 mod viewpoint;
+mod watch;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};

@@ -21,6 +21,7 @@ use super::iter::CgroupNames;
 use super::now::{monotonic_ns, wall_offset_ns};
 use super::perf::PerfBuffer;
 use super::scan::{LeftOuts, Scan};
+use super::watch::Watch;
 use super::{About, Alive, Batch, Ending, Source, iter, load, viewpoint};
 use crate::config::{KernelFilter, Live as Config};
 use crate::doctor;
@@ -65,6 +66,7 @@ pub struct Live {
     hosts: Hosts,
     engines: Option<Engines>,
     containers: Option<Containers>,
+    watch: Watch,
     skel: ExeclatSkel<'static>,
     /// Records for the next batch: of what ran already, and what was read while processes
     /// were listed.
@@ -152,6 +154,7 @@ impl Live {
             engines: config.names.then(|| Engines::new(Path::new("/"))),
             hosts: Hosts::default(),
             containers,
+            watch: Watch::new(&plan),
             skel,
             waiting: Vec::new(),
             malformed: 0,
@@ -186,6 +189,15 @@ impl Live {
     /// What makes tracing worse than it could be, a line each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Looks now and then whether the cgroups asked for are there still, and follows those
+    /// that were made anew; a line for each change.
+    ///
+    /// # Errors
+    /// The kernel side cannot be told.
+    pub fn look_at_cgroups(&mut self) -> Result<Vec<String>> {
+        self.watch.look(&mut self.skel.maps)
     }
 
     /// With the probes live: whoever makes one from now on is seen.

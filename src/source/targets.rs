@@ -63,6 +63,8 @@ pub struct Target {
     pub hierarchy: u32,
     /// The directory's inode, which is the cgroup's id.
     pub id: u64,
+    /// The directory's file system, which is the hierarchy's own.
+    pub device: u64,
 }
 
 /// Version 2's number.
@@ -226,6 +228,7 @@ pub fn resolve(path: &Path, known: &[Hierarchy]) -> Result<(Target, Hierarchy)> 
     let target = Target {
         hierarchy: hierarchy.id,
         id: meta.ino(),
+        device: meta.dev(),
     };
     Ok((target, hierarchy.clone()))
 }
