@@ -272,6 +272,51 @@ fn a_cgroup_has_a_name_whatever_that_is() {
     );
 }
 
+/// The kernel side reports 24 levels: what is deeper may be anywhere, as far as its path says.
+#[test]
+fn a_path_that_is_cut_off_is_nowhere_and_everywhere() {
+    let Some(yard) = Yard::new("deep") else {
+        return;
+    };
+    let mut dirs = vec![yard.cgroup.child("d")];
+    while dirs.len() < 24 {
+        dirs.push(dirs[dirs.len() - 1].join("d"));
+        fs::create_dir(&dirs[dirs.len() - 1]).expect("a cgroup");
+    }
+    let file = yard.file("deep.xl");
+    let args = ["-Q", "--record", text(&file)];
+    let live = yard.trace(&args);
+    // 24 levels with the yard's, and 25.
+    let [whole, cut] = [&dirs[22], &dirs[23]];
+    Inside::start(whole, "0.001").wait();
+    Inside::start(cut, "0.002").wait();
+    let ran = live.finish_by(Signal::SIGINT);
+    assert_eq!(ran.status, 0, "{ran:?}");
+    dirs.iter().rev().for_each(|dir| remove_cgroup(dir));
+
+    let report = |cgroup: &Path| {
+        let ran = run(
+            Path::new("/"),
+            &["report", text(&file), "-j", "-c", text(cgroup)],
+        );
+        let of = |row: &Value| (row["argv"][1].clone(), row["cgroup"].clone());
+        let rows: Vec<_> = lines(&ran.stdout).iter().map(of).collect();
+        (rows, ran.stderr)
+    };
+    let path = format!("/{}{}", name_of(yard.cgroup.dir()), "/d".repeat(23));
+    let first = ("0.001".into(), path.into());
+    let second = ("0.002".into(), format!("/…{}", "/d".repeat(24)).into());
+    // All that was recorded: the kernel has decided.
+    let (rows, said) = report(yard.cgroup.dir());
+    assert_eq!(rows, [first.clone(), second], "{said}");
+    let (rows, said) = report(&dirs[0]);
+    assert_eq!(rows, [first], "{said}");
+    assert!(
+        said.contains("; 1 execution left out, container unknown"),
+        "{said}"
+    );
+}
+
 #[test]
 fn capabilities_in_a_user_namespace_do_not_count() {
     if root().is_none() {
