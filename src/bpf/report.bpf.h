@@ -138,8 +138,7 @@ __noinline int put_cgroup_names(u64 address, u32 which)
 	if (!scratch)
 		return 0;
 	scratch->record.truncated = 1;
-	/* Once more than there are names, to see whether that was the root. */
-	for (int i = 0; i <= XL_CGROUP_NAMES; i++) {
+	for (int i = 0; i < XL_CGROUP_NAMES; i++) {
 		const char *name = BPF_CORE_READ(cgrp, kn, name);
 		struct cgroup_subsys_state *parent = BPF_CORE_READ(cgrp, self.parent);
 		long bytes;
@@ -148,7 +147,7 @@ __noinline int put_cgroup_names(u64 address, u32 which)
 			scratch->record.truncated = 0;
 			break;
 		}
-		if (i == XL_CGROUP_NAMES || at >= XL_CGROUP_PATH_BYTES)
+		if (at >= XL_CGROUP_PATH_BYTES)
 			break;
 		bytes = bpf_probe_read_kernel_str(&scratch->path[at & (XL_CGROUP_PATH_BYTES - 1)],
 						  256, name);
@@ -158,6 +157,9 @@ __noinline int put_cgroup_names(u64 address, u32 which)
 		names++;
 		cgrp = BPF_CORE_READ(parent, cgroup);
 	}
+	/* Not one too many: the root has no name. */
+	if (names == XL_CGROUP_NAMES && !BPF_CORE_READ(cgrp, self.parent))
+		scratch->record.truncated = 0;
 	scratch->record.names = names;
 	return at;
 }
