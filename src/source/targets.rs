@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -203,8 +204,12 @@ pub fn resolve(path: &Path, known: &[Hierarchy]) -> Result<(Target, Hierarchy)> 
             false => format!("cgroups are below {}", places.join(", ")),
         }
     };
-    let meta =
-        fs::metadata(path).with_context(|| format!("no such cgroup: {shown} ({})", places()))?;
+    let meta = match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            bail!("no such cgroup: {shown} ({})", places())
+        }
+        meta => meta.with_context(|| format!("cannot look at the cgroup {shown}"))?,
+    };
     let device = (
         u64::from(rustix::fs::major(meta.dev())),
         u64::from(rustix::fs::minor(meta.dev())),
