@@ -14,7 +14,7 @@ use std::io;
 use std::path::Path;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use execlat::cgroup::Cgroup;
+use execlat::cgroup::{Cgroup, Mount};
 use execlat::clock::Clock;
 use execlat::config::{KernelFilter, RowFilter};
 use execlat::event::{Event, Execution};
@@ -354,7 +354,7 @@ fn write_recording(path: &Path, batches: &[Batch]) -> io::Result<()> {
 /// `execlat report -Q --histogram`, its start and its output aside.
 fn replay(path: &Path) -> Totals {
     let mut source = Replay::open(path).expect("it was just made");
-    let selection = Selection::new(&KernelFilter::default(), "/sys/fs/cgroup");
+    let selection = Selection::new(&KernelFilter::default(), &Mount::default());
     let (mut pipeline, mut totals) = (Pipeline::new(source.about(), Some(selection)), totals());
     let mut batch = Batch::default();
     while source.next(&mut batch).expect("it was just made") {

@@ -31,6 +31,11 @@ impl Cgroup {
         }
     }
 
+    /// The path, where that is all of it.
+    pub fn whole_path(&self) -> Option<&str> {
+        (!self.truncated).then_some(self.path.as_str())
+    }
+
     /// Whether it is known to be outside of any container: who is there can be believed to
     /// speak for the host.
     pub fn is_hosts(&self) -> bool {
@@ -38,8 +43,75 @@ impl Cgroup {
     }
 }
 
+/// Where a hierarchy is mounted. What is seen there may be a part of it: in a private cgroup
+/// namespace, or where a cgroup of it is mounted elsewhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mount {
+    point: String,
+    /// Path of the cgroup that is seen there; empty if that is the hierarchy's root.
+    root: String,
+}
+
+impl Mount {
+    /// `root` is the path of the cgroup that is seen there.
+    pub fn new(point: &str, root: &str) -> Mount {
+        let trimmed = |path: &str| path.trim_end_matches('/').to_owned();
+        Mount {
+            point: trimmed(point),
+            root: trimmed(root),
+        }
+    }
+
+    /// Where it is mounted.
+    pub fn point(&self) -> &str {
+        &self.point
+    }
+
+    /// The path of the cgroup with this directory; None if it is not below the mount.
+    pub fn path(&self, directory: &str) -> Option<String> {
+        let rest = below(directory, &self.point)?.trim_end_matches('/');
+        match self.root.is_empty() && rest.is_empty() {
+            true => Some("/".to_owned()),
+            false => Some(format!("{}{rest}", self.root)),
+        }
+    }
+
+    /// The directory of the cgroup with this path; None if it is not seen there.
+    pub fn directory(&self, path: &str) -> Option<String> {
+        let rest = below(path, &self.root)?.trim_end_matches('/');
+        Some(format!("{}{rest}", self.point))
+    }
+}
+
 /// What follows `above` in a path that is `above`, or below it.
 pub fn below<'a>(path: &'a str, above: &str) -> Option<&'a str> {
     let rest = path.strip_prefix(above.trim_end_matches('/'))?;
     (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_and_paths_are_one_anothers() {
+        let host = Mount::new("/sys/fs/cgroup", "/");
+        let private = Mount::new("/sys/fs/cgroup/", "/docker/0f");
+        for (mount, directory, path) in [
+            (&host, "/sys/fs/cgroup/a/b", "/a/b"),
+            (&host, "/sys/fs/cgroup", "/"),
+            (&private, "/sys/fs/cgroup/a", "/docker/0f/a"),
+            (&private, "/sys/fs/cgroup", "/docker/0f"),
+        ] {
+            assert_eq!(mount.path(directory).as_deref(), Some(path));
+            assert_eq!(mount.directory(path).as_deref(), Some(directory));
+        }
+        assert_eq!(
+            private.path("/sys/fs/cgroup/a/").as_deref(),
+            Some("/docker/0f/a")
+        );
+        assert_eq!(private.path("/sys/fs/cgroup2"), None);
+        assert_eq!(private.directory("/docker/0fa"), None);
+        assert_eq!(private.directory("/"), None);
+    }
 }

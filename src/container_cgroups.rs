@@ -8,9 +8,10 @@
 
 mod paths;
 
+use std::borrow::Cow;
 use std::hash::RandomState;
 
-use crate::cgroup::below;
+use crate::cgroup::{Cgroup, Mount, below};
 use crate::container;
 use crate::event::{Found, Image, Place};
 use crate::names::{Names, Newest};
@@ -68,8 +69,8 @@ enum By {
 struct Namesakes {
     /// By the directory where the runtime keeps its containers.
     by_root: Vec<Bound>,
-    /// Cgroups that bear the id, absolute.
-    cgroups: Vec<String>,
+    /// Cgroups that bear the id.
+    cgroups: Vec<Found>,
 }
 
 impl Namesakes {
@@ -83,7 +84,7 @@ impl Namesakes {
 #[derive(Debug, Default)]
 pub struct ContainerCgroups {
     /// Where the hierarchy that is shown was mounted.
-    mount: String,
+    mount: Mount,
     /// Directories that were asked for, absolute.
     asked: Trees,
     ids: Newest<String, Namesakes, RandomState, IDS_MAX>,
@@ -97,7 +98,7 @@ impl ContainerCgroups {
     /// Of one source.
     pub fn new(about: &About) -> ContainerCgroups {
         ContainerCgroups {
-            mount: about.cgroup_mount.clone(),
+            mount: about.mount(),
             asked: Trees::new(&about.cgroups),
             ids: Newest::default(),
             has_bound: false,
@@ -107,10 +108,10 @@ impl ContainerCgroups {
 
     /// Takes what a runtime keeps of one of its containers.
     pub fn add_state(&mut self, state: StatePlace) {
-        let found = state.cgroups.iter().map(|directory| Found {
-            path: self.shown(directory).map(str::to_owned),
-            inside: self.is_inside(directory),
-        });
+        let found = state
+            .cgroups
+            .iter()
+            .map(|directory| self.found_in(directory));
         let found = found.reduce(|one, other| Found {
             path: one.path.or(other.path),
             inside: one.inside || other.inside,
@@ -123,23 +124,28 @@ impl ContainerCgroups {
 
     /// Takes a cgroup by its path in the hierarchy that is shown.
     pub fn add_cgroup(&mut self, path: &str) {
-        self.add_directory(&format!("{}{path}", self.mount));
+        if let Some(directory) = self.mount.directory(path) {
+            self.add_directory(&directory);
+        } else if let Some((id, cgroup)) = borne_by(path) {
+            // It is not seen where the hierarchy is mounted, so it was not asked for.
+            let path = Some(cgroup.to_owned());
+            let inside = false;
+            self.add_bearer(&id, Found { path, inside });
+        }
     }
 
-    /// Takes a cgroup by its directory. What is below a container's is not another's, though
-    /// who is in there may call it so.
+    /// Takes a cgroup by its directory.
     pub fn add_directory(&mut self, directory: &str) {
-        let place = container::place(directory.as_bytes());
-        let (id, cgroup) = match place.container {
-            Some(id) => (id, str::from_utf8(place.cgroup).unwrap_or(directory)),
-            None => match directory.rsplit_once('/') {
-                Some((_, name)) if !name.is_empty() => (name.into(), directory),
-                _ => return,
-            },
-        };
-        self.change(&id, |same| {
-            if !same.cgroups.iter().any(|known| known == cgroup) {
-                same.cgroups.push(cgroup.to_owned());
+        if let Some((id, cgroup)) = borne_by(directory) {
+            let found = self.found_in(cgroup);
+            self.add_bearer(&id, found);
+        }
+    }
+
+    fn add_bearer(&mut self, id: &str, found: Found) {
+        self.change(id, |same| {
+            if !same.cgroups.contains(&found) {
+                same.cgroups.push(found);
             }
         });
     }
@@ -157,7 +163,7 @@ impl ContainerCgroups {
         }) = called(image)
         {
             let found = found(placed.place, names);
-            let caller = names.cgroup(image.cgroup_id).map(|c| c.path.as_str());
+            let caller = whole_path(image.cgroup_id, names);
             self.take(Some(&found), caller.unwrap_or("/"));
             self.bind(root, id, Some(found), placed.at_ns, By::Kernel);
         }
@@ -284,17 +290,12 @@ impl ContainerCgroups {
     /// The cgroup that bears an id and is not that of another runtime's container. Several
     /// are believed only in what they have in common.
     fn bearer(&self, same: &Namesakes) -> Option<Found> {
-        let owned = |directory: &str| {
-            let path = self.shown(directory);
+        let owned = |bearer: &Found| {
             let mut owners = same.by_root.iter().filter_map(|bound| bound.found.as_ref());
-            owners.any(|found| path.is_some() && found.path.as_deref() == path)
+            owners.any(|found| bearer.path.is_some() && found.path == bearer.path)
         };
-        let free = same.cgroups.iter().filter(|directory| !owned(directory));
-        let mut free = free.map(|directory| Found {
-            path: self.shown(directory).map(str::to_owned),
-            inside: self.is_inside(directory),
-        });
-        let mut common = free.next()?;
+        let mut free = same.cgroups.iter().filter(|bearer| !owned(bearer));
+        let mut common = free.next()?.clone();
         for other in free {
             if other.inside != common.inside {
                 return None;
@@ -306,9 +307,20 @@ impl ContainerCgroups {
         Some(common)
     }
 
-    /// A directory's path in the hierarchy that is shown.
-    fn shown<'a>(&self, directory: &'a str) -> Option<&'a str> {
-        below(directory, &self.mount).map(|path| if path.is_empty() { "/" } else { path })
+    /// Paths of the cgroups that are known.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        let known = self.ids.values().flat_map(|same| {
+            let bound = same.by_root.iter().filter_map(|bound| bound.found.as_ref());
+            same.cgroups.iter().chain(bound)
+        });
+        known.filter_map(|found| found.path.as_deref())
+    }
+
+    fn found_in(&self, directory: &str) -> Found {
+        Found {
+            path: self.mount.path(directory),
+            inside: self.is_inside(directory),
+        }
     }
 
     fn is_inside(&self, directory: &str) -> bool {
@@ -317,10 +329,26 @@ impl ContainerCgroups {
 }
 
 fn found(place: Place, names: &Names) -> Found {
-    let cgroup = names.cgroup(place.cgroup_id);
     Found {
-        path: cgroup.map(|cgroup| cgroup.path.clone()),
+        path: whole_path(place.cgroup_id, names).map(str::to_owned),
         inside: place.inside,
+    }
+}
+
+fn whole_path(cgroup_id: u64, names: &Names) -> Option<&str> {
+    names.cgroup(cgroup_id).and_then(Cgroup::whole_path)
+}
+
+/// The id that a cgroup bears, and that cgroup's own path or directory. What is below a
+/// container's is not another's, though who is in there may call it so.
+fn borne_by(at: &str) -> Option<(Cow<'_, str>, &str)> {
+    let place = container::place(at.as_bytes());
+    match place.container {
+        Some(id) => Some((id, str::from_utf8(place.cgroup).unwrap_or(at))),
+        None => {
+            let (_, name) = at.rsplit_once('/')?;
+            (!name.is_empty()).then_some((name.into(), at))
+        }
     }
 }
 

@@ -71,7 +71,17 @@ pub fn judge(facts: &Facts) -> Vec<Check> {
     ]
 }
 
+/// The kernel asks for the capabilities in the initial user namespace, whatever
+/// `/proc/self/status` says.
 fn capabilities(facts: &Facts) -> Check {
+    if facts.user_namespace {
+        return Check::new(
+            "capabilities",
+            Verdict::Lack,
+            "not allowed to trace: capabilities in a user namespace of our own do not count",
+            "run it as root in the host's user namespace",
+        );
+    }
     let missing = facts.missing_capabilities();
     if missing.is_empty() {
         let held = match facts.is_admin() {
@@ -264,6 +274,15 @@ mod tests {
             lacks(none),
             "not allowed to trace: CAP_BPF and CAP_PERFMON missing; \
              run it as root, or give it CAP_BPF and CAP_PERFMON"
+        );
+        let within = Facts {
+            user_namespace: true,
+            ..good()
+        };
+        assert_eq!(
+            lacks(within),
+            "not allowed to trace: capabilities in a user namespace of our own do not count; \
+             run it as root in the host's user namespace"
         );
         let paranoid = Facts {
             capabilities: perfmon_only,

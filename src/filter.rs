@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::anatomy::{Outcome, Start};
-use crate::cgroup::below;
+use crate::cgroup::{Mount, below};
 use crate::config::{KernelFilter, RowFilter};
 use crate::event::{Execution, Image, ProcessId};
 use crate::text::{argv_line, base_name};
@@ -84,10 +84,11 @@ pub enum Miss {
 
 impl Selection {
     /// `mount` is where the recorded hierarchy was mounted.
-    pub fn new(filter: &KernelFilter, mount: &str) -> Selection {
+    pub fn new(filter: &KernelFilter, mount: &Mount) -> Selection {
         let within = |path: &Path| {
-            let path = path.strip_prefix(mount).unwrap_or(path).to_string_lossy();
-            format!("/{}", path.trim_matches('/'))
+            let path = path.to_string_lossy();
+            let is_path = || format!("/{}", path.trim_matches('/'));
+            mount.path(&path).unwrap_or_else(is_path)
         };
         Selection {
             cgroups: filter.cgroups.iter().map(|path| within(path)).collect(),
@@ -131,6 +132,11 @@ impl Selection {
         !self.cgroups.is_empty()
     }
 
+    /// Their paths.
+    pub fn cgroups(&self) -> &[String] {
+        &self.cgroups
+    }
+
     /// Whether only what ran in these cgroups is meant.
     pub fn strict(&self) -> bool {
         self.filter.cgroup_strict || self.filter.cgroup_exact
@@ -143,7 +149,13 @@ impl Selection {
             || cgroup.is_some_and(|path| self.cgroups.iter().any(|c| self.is_in(path, c)))
     }
 
-    fn is_in(&self, path: &str, asked: &str) -> bool {
+    /// Whether all that is below this cgroup is meant as well.
+    pub fn holds_below(&self, cgroup: Option<&str>) -> bool {
+        !self.filter.cgroup_exact && self.holds(cgroup)
+    }
+
+    /// Whether a cgroup is one that is asked for, or below it.
+    pub fn is_in(&self, path: &str, asked: &str) -> bool {
         match self.filter.cgroup_exact {
             true => path == asked,
             false => below(path, asked).is_some(),
@@ -237,7 +249,8 @@ mod tests {
             ..KernelFilter::default()
         };
         let passes = |path, exact, cgroup| {
-            Selection::new(&filter(path, exact), "/sys/fs/cgroup").holds(cgroup)
+            let mount = Mount::new("/sys/fs/cgroup", "/");
+            Selection::new(&filter(path, exact), &mount).holds(cgroup)
         };
         assert!(passes("/sys/fs/cgroup/garden", false, Some("/garden/a")));
         assert!(passes("/garden/", false, Some("/garden")));
@@ -245,6 +258,11 @@ mod tests {
         assert!(!passes("/garden", true, Some("/garden/a")));
         assert!(!passes("/garden", false, None));
         assert!(passes("/sys/fs/cgroup", false, Some("/any")));
+        let private = Mount::new("/sys/fs/cgroup", "/docker/0f");
+        let holds = |path, cgroup| Selection::new(&filter(path, false), &private).holds(cgroup);
+        assert!(holds("/sys/fs/cgroup/a", Some("/docker/0f/a/b")));
+        assert!(holds("/docker/0f/a", Some("/docker/0f/a/b")));
+        assert!(!holds("/sys/fs/cgroup/a", Some("/a/b")));
     }
 
     #[test]
@@ -253,7 +271,7 @@ mod tests {
             pids: vec![3],
             ..KernelFilter::default()
         };
-        let mut selection = Selection::new(&filter, "");
+        let mut selection = Selection::new(&filter, &Mount::default());
         let mut grandchild = execution("x\0", 0);
         grandchild.process.tgid = 8;
         grandchild.image.ppid = 7;
@@ -281,8 +299,14 @@ mod tests {
         };
         let mut cut = execution("/usr/sbin/my", 0);
         cut.image.argv.true_bytes = 40;
-        assert!(!passes(&Selection::new(&filter("my"), ""), &cut));
+        assert!(!passes(
+            &Selection::new(&filter("my"), &Mount::default()),
+            &cut
+        ));
         cut.image.argv.true_bytes = 12;
-        assert!(passes(&Selection::new(&filter("my"), ""), &cut));
+        assert!(passes(
+            &Selection::new(&filter("my"), &Mount::default()),
+            &cut
+        ));
     }
 }

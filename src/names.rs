@@ -46,6 +46,11 @@ impl Names {
         self.cgroups.get(&id)
     }
 
+    /// Paths of all cgroups that are known, where they are whole.
+    pub fn cgroup_paths(&self) -> impl Iterator<Item = &str> {
+        self.cgroups.values().filter_map(Cgroup::whole_path)
+    }
+
     /// The container's name, if its engine told one.
     pub fn container(&self, id: &str) -> Option<&str> {
         self.containers.get(id).map(String::as_str)
@@ -97,6 +102,11 @@ impl<K: Eq + Hash, V, S: BuildHasher + Default, const MAX: usize> Newest<K, V, S
             self.insert(key.to_owned(), value);
         }
         self.young.entry(key.to_owned()).or_default()
+    }
+
+    /// All that was told, if that is not forgotten; what was told anew may come twice.
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.young.values().chain(self.old.values())
     }
 
     /// What was told, if that is not forgotten.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cgroup::below;
+use crate::cgroup::Mount;
 use crate::config::KernelFilter;
 use crate::runtime;
 use crate::text::printable;
@@ -99,7 +99,7 @@ impl Nearest {
 
     /// What came nearest to the filter, if it asks for anything; `mount` is where the
     /// hierarchy that is shown is mounted.
-    pub fn line(&self, filter: &KernelFilter, left_out: &LeftOut, mount: &str) -> Option<String> {
+    pub fn line(&self, filter: &KernelFilter, left_out: &LeftOut, mount: &Mount) -> Option<String> {
         if filter.takes_all() {
             return None;
         }
@@ -169,11 +169,11 @@ fn place(kind: &Kind, others: &str) -> String {
 }
 
 /// The cgroups asked for, as rows show them.
-fn asked(filter: &KernelFilter, mount: &str) -> String {
+fn asked(filter: &KernelFilter, mount: &Mount) -> String {
     let shown = |path: &PathBuf| {
         let path = path.to_string_lossy();
-        let within = below(&path, mount).filter(|path| !path.is_empty());
-        printable(within.unwrap_or(&path).as_bytes())
+        let within = mount.path(&path).filter(|path| path != "/");
+        printable(within.as_deref().unwrap_or(&path).as_bytes())
     };
     let asked: Vec<String> = filter.cgroups.iter().map(shown).collect();
     asked.join(" or ")
@@ -185,7 +185,7 @@ fn may_mean_runtimes(filter: &KernelFilter) -> bool {
     filter.names.is_empty() || names.any(|name| runtime::may_be(name))
 }
 
-fn by_name(filter: &KernelFilter, left_out: &LeftOut, mount: &str) -> String {
+fn by_name(filter: &KernelFilter, left_out: &LeftOut, mount: &Mount) -> String {
     let names: Vec<String> = filter.names.iter().map(|name| printable(name)).collect();
     // What ran elsewhere was not asked for its name, but for that of a runtime.
     let (within, anywhere) = match filter.cgroups.is_empty() {
@@ -231,6 +231,10 @@ mod tests {
         }
     }
 
+    fn cg() -> Mount {
+        Mount::new("/cg", "/")
+    }
+
     fn kind(name: &str, ran_in: &str, about: About) -> Kind {
         Kind {
             name: name.into(),
@@ -250,7 +254,7 @@ mod tests {
             by_name: 5,
             ..LeftOut::default()
         };
-        let line = nearest.line(&filter(Some("/cg/garden"), Some("runc")), &left_out, "/cg");
+        let line = nearest.line(&filter(Some("/cg/garden"), Some("runc")), &left_out, &cg());
         assert_eq!(
             line.as_deref(),
             Some(
@@ -268,20 +272,20 @@ mod tests {
             runtimes: vec![("crun".into(), 3), ("runc".into(), 17)],
             ..LeftOut::default()
         };
-        let said = |name| Nearest::default().line(&filter(None, Some(name)), &left_out, "");
+        let said = |name| Nearest::default().line(&filter(None, Some(name)), &left_out, &cg());
         assert_eq!(
             said("rnc").as_deref(),
             Some("no execution was named rnc; 17 were named runc, 3 crun")
         );
         assert_eq!(
-            Nearest::default().line(&filter(None, None), &left_out, ""),
+            Nearest::default().line(&filter(None, None), &left_out, &cg()),
             None
         );
         let others = LeftOut {
             by_name: 1,
             ..LeftOut::default()
         };
-        let said = Nearest::default().line(&filter(None, Some("x")), &others, "");
+        let said = Nearest::default().line(&filter(None, Some("x")), &others, &cg());
         let said = said.unwrap_or_default();
         assert!(
             said.ends_with("named x; 1 execution had other names"),
@@ -300,7 +304,7 @@ mod tests {
                 cgroup_strict: strict,
                 ..filter(Some("/cg/garden"), Some(name))
             };
-            let line = Nearest::default().line(&filter, left_out, "/cg");
+            let line = Nearest::default().line(&filter, left_out, &cg());
             line.expect("something came near")
         };
         assert_eq!(
@@ -327,7 +331,7 @@ mod tests {
     fn what_was_not_recorded_is_not_called_another_container() {
         let mut nearest = Nearest::default();
         nearest.add(kind("runc", "/gdn", About::Unrecorded));
-        let said = nearest.line(&filter(Some("/other"), None), &LeftOut::default(), "/cg");
+        let said = nearest.line(&filter(Some("/other"), None), &LeftOut::default(), &cg());
         assert_eq!(
             said.as_deref(),
             Some(
@@ -343,7 +347,7 @@ mod tests {
         for n in 0..KINDS_MAX + 5 {
             nearest.add(kind("runc", &format!("/{n:03}"), About::None));
         }
-        let said = nearest.line(&filter(Some("/x"), None), &LeftOut::default(), "");
+        let said = nearest.line(&filter(Some("/x"), None), &LeftOut::default(), &cg());
         let more = format!("; {} more", KINDS_MAX + 5 - NAMED);
         assert!(said.is_some_and(|line| line.ends_with(&more)));
     }

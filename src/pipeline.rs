@@ -22,6 +22,7 @@ use crate::sink::Sink;
 use crate::sink::anatomy::StartRow;
 use crate::slow::Slow;
 use crate::source::{About, Alive, Batch, Ending};
+use crate::unmet::Unmet;
 use crate::wire::{Record, Records, Spare};
 use outside::{Outside, Verdict};
 
@@ -57,10 +58,7 @@ impl Pipeline {
                 began_ns: about.began_ns,
             },
             page_bytes: about.page_bytes,
-            outside: Outside::new(
-                about,
-                selection.as_ref().is_some_and(Selection::asks_cgroups),
-            ),
+            outside: Outside::new(about, selection.as_ref()),
             selection,
             slow: None,
             look: None,
@@ -352,6 +350,14 @@ impl Pipeline {
             each(&self.row(execution, &self.names.labels(execution)));
         }
         longest
+    }
+
+    /// Adds what was asked for and what there is of cgroups, of a source that is over.
+    pub fn close_cgroups(&self, unmet: &mut Unmet) {
+        if let Some(selection) = &self.selection {
+            let of_containers = self.outside.containers.paths();
+            unmet.add(selection, self.names.cgroup_paths().chain(of_containers));
+        }
     }
 
     /// Adds what this source came to.

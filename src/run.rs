@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use crate::anatomy::Figures;
+use crate::cgroup::Mount;
 use crate::command::Command;
 use crate::config::{Config, KernelFilter, Live as LiveConfig, Origin, View};
 use crate::doctor;
@@ -27,9 +28,11 @@ use crate::source::live::Live;
 use crate::source::replay::Replay;
 use crate::source::urgency::{self, Urgency};
 use crate::source::{About, Batch, Source, Unusable};
+use crate::spelled;
 use crate::stop::Stop;
 use crate::text::printable;
 use crate::top::{Flow, Top};
+use crate::unmet::Unmet;
 
 /// Exit status where something could not be done.
 pub const FAILED: u8 = 1;
@@ -107,7 +110,7 @@ fn replay(filter: &KernelFilter, paths: &[PathBuf], view: &View) -> Result<u8> {
     let mut files = Files::new(view.uses_stdout());
     paths.iter().try_for_each(|path| files.reads(path))?;
     for (source, path) in sources.iter().zip(paths) {
-        check_cgroups(filter, &source.about().cgroup_mount, path)?;
+        check_cgroups(filter, &source.about().mount(), path)?;
         if view.anatomy && !source.about().forks {
             bail!(
                 "{} does not hold what runtimes fork: record it with --anatomy",
@@ -126,12 +129,13 @@ fn replay(filter: &KernelFilter, paths: &[PathBuf], view: &View) -> Result<u8> {
     let mut report = Report::open(view, &mut files)?;
     files.empty()?;
     report.begin();
-    let mut mount = String::new();
+    let (mut mount, mut unmet) = (Mount::default(), Unmet::default());
     let mut batch = Batch::default();
     let mut progress = Progress::begin(!view.quiet && view.output.is_none());
     for (mut source, path) in sources.into_iter().zip(paths) {
+        mount = source.about().mount();
         let chooses = !filter.takes_all();
-        let selection = chooses.then(|| Selection::new(filter, &source.about().cgroup_mount));
+        let selection = chooses.then(|| Selection::new(&as_recorded(filter, &mount), &mount));
         let mut pipeline = pipeline(source.about(), selection, view);
         let shown = printable(path.as_os_str().as_bytes());
         while !report.unread() && source.next(&mut batch)? {
@@ -156,11 +160,21 @@ fn replay(filter: &KernelFilter, paths: &[PathBuf], view: &View) -> Result<u8> {
         }
         let name = (paths.len() > 1).then(|| path.display().to_string());
         report.running(&mut pipeline, &ending, &mut totals, name.as_deref());
-        mount = source.about().cgroup_mount.clone();
+        pipeline.close_cgroups(&mut unmet);
         pipeline.close(&ending, &mut totals);
     }
+    if !report.closed() {
+        unmet.lines(filter.cgroup_exact).for_each(say);
+    }
     if totals.is_empty() && !report.closed() {
-        say_nearest("nothing matched", filter, &totals, &totals.left_out, &mount);
+        let filter = as_recorded(filter, &mount);
+        say_nearest(
+            "nothing matched",
+            &filter,
+            &totals,
+            &totals.left_out,
+            &mount,
+        );
     }
     report.finish(&totals);
     Ok(status(&report, &totals, view, None))
@@ -173,7 +187,7 @@ fn say_nearest(
     filter: &KernelFilter,
     totals: &Totals,
     left_out: &LeftOut,
-    mount: &str,
+    mount: &Mount,
 ) -> bool {
     let line = totals.nearest.line(filter, left_out, mount);
     if let Some(line) = &line {
@@ -182,10 +196,21 @@ fn say_nearest(
     line.is_some()
 }
 
+/// The filter with the cgroups that are meant, of a recording that knows those of this mount.
+fn as_recorded(filter: &KernelFilter, mount: &Mount) -> KernelFilter {
+    let mut filter = filter.clone();
+    for cgroup in &mut filter.cgroups {
+        *cgroup = spelled::as_recorded(cgroup, mount.point());
+    }
+    filter
+}
+
 /// A recording knows the cgroups of one hierarchy.
-fn check_cgroups(filter: &KernelFilter, mount: &str, path: &Path) -> Result<()> {
+fn check_cgroups(filter: &KernelFilter, mount: &Mount, path: &Path) -> Result<()> {
+    let mount = mount.point();
     for cgroup in &filter.cgroups {
-        if cgroup.starts_with("/sys/fs/cgroup") && !cgroup.starts_with(mount) {
+        let meant = spelled::as_recorded(cgroup, mount);
+        if meant.starts_with("/sys/fs/cgroup") && !meant.starts_with(mount) {
             bail!(
                 "{} knows the cgroups below {mount} alone, not {}",
                 path.display(),
@@ -331,6 +356,7 @@ impl Tracing<'_> {
                 self.report.list(&mut self.pipeline, batch.horizon_ns);
             }
             self.tell_losses();
+            self.source.look_at_cgroups()?.iter().for_each(say);
             self.say_nearest(batch.horizon_ns);
             if self.draw_top(batch.horizon_ns) == Flow::Quit {
                 return Ok(None);
@@ -417,14 +443,14 @@ impl Tracing<'_> {
         }
         let running = self.pipeline.longest_running(0, now_ns, |_| {}).count;
         let matched = !self.totals.is_empty() || running > 0;
-        let (left_out, mount) = (self.source.left_out(), &self.source.about().cgroup_mount);
+        let (left_out, mount) = (self.source.left_out(), self.source.about().mount());
         let said = !matched
             && say_nearest(
                 "nothing matches so far",
                 self.filter,
                 &self.totals,
                 &left_out,
-                mount,
+                &mount,
             );
         // Where there is nothing to say either, something may come.
         let again = !matched && !said;
@@ -451,13 +477,13 @@ impl Tracing<'_> {
             .running(&mut self.pipeline, &ending, &mut self.totals, None);
         self.pipeline.close(&ending, &mut self.totals);
         if self.totals.is_empty() && !self.report.closed() {
-            let (totals, mount) = (&self.totals, &self.source.about().cgroup_mount);
+            let (totals, mount) = (&self.totals, self.source.about().mount());
             say_nearest(
                 "nothing matched",
                 self.filter,
                 totals,
                 &totals.left_out,
-                mount,
+                &mount,
             );
         }
         self.report.finish(&self.totals);

@@ -22,10 +22,13 @@ mod sys;
 mod targets;
 mod tracefs;
 pub mod urgency;
+mod viewpoint;
+mod watch;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup::Mount;
 use crate::event::ProcessId;
 use crate::loss::SourceLosses;
 use crate::nearest::LeftOut;
@@ -52,6 +55,10 @@ pub struct About {
     pub page_bytes: u64,
     /// Mount point of the hierarchy whose cgroups are shown.
     pub cgroup_mount: String,
+    /// The cgroup that is seen there, by its path from the hierarchy's root, which records
+    /// have: of a private cgroup namespace it is another than `/`. Empty if it is not known.
+    #[serde(default)]
+    pub cgroup_root: String,
     /// Whether it tells what runtimes fork, as the anatomy of starts needs.
     #[serde(default)]
     pub forks: bool,
@@ -65,6 +72,13 @@ pub struct About {
     /// All that a matched execution starts was followed.
     #[serde(default)]
     pub follows: bool,
+}
+
+impl About {
+    /// Where the hierarchy is mounted whose cgroups are shown.
+    pub fn mount(&self) -> Mount {
+        Mount::new(&self.cgroup_mount, &self.cgroup_root)
+    }
 }
 
 /// What a look at all processes found.

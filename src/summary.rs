@@ -19,7 +19,8 @@ pub struct Summary {
     /// Executions that are over, but whose end was not seen.
     pub unknown: u64,
     /// Executions of runtimes that were left out because nothing tells the cgroup of the
-    /// container that they were about.
+    /// container that they were about, and those of a recording that ran in a cgroup whose
+    /// path is cut off.
     pub undecided: u64,
     /// Executions that found the table of groups full; they count as `other`.
     pub ungrouped: u64,

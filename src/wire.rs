@@ -147,7 +147,7 @@ impl Iterator for Records<'_, '_> {
 }
 
 /// The records of a batch, undecoded, up to a wrong length.
-fn whole(batch: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub fn whole(batch: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = batch;
     std::iter::from_fn(move || {
         let (record, others) = rest.split_at(record_length(rest)?);
@@ -162,6 +162,12 @@ pub fn cgroups(batch: &[u8]) -> impl Iterator<Item = CgroupName> {
     whole(batch)
         .filter(move |record| kind(record) == Ok(xl_kind::XL_CGROUP.0 as u16))
         .filter_map(|record| cgroup(record).ok())
+}
+
+/// The id of the cgroup that a record names, if it is such a record.
+pub fn named_cgroup(record: &[u8]) -> Option<u64> {
+    let named: xl_cgroup = copy(record).ok()?;
+    (xl_kind(u32::from(named.header.kind)) == xl_kind::XL_CGROUP).then_some(named.cgroup_id)
 }
 
 /// The images of a batch whose name may be that of a runtime, by `named`; what else is in

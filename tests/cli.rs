@@ -129,7 +129,7 @@ fn options_that_are_none_or_do_not_agree() {
 /// What is not there, or is no cgroup.
 #[rustfmt::skip]
 const PLACES: [(&str, &str); 9] = [
-    ("-c /no/such/place", "no such cgroup: /no/such/place: No such file…"),
+    ("-c /no/such/place", "no such cgroup: /no/such/place (cgroups are below …"),
     ("-c /tmp", "not a cgroup: /tmp (cgroups are below …"),
     ("-p 4194305", "no process with pid 4194305"),
     ("--buffer 1024G", "failed to set up a perf buffer of …(try a smaller --buffer)…"),
@@ -157,7 +157,7 @@ fn what_is_not_there_or_is_no_cgroup() {
         let cases = [
             (
                 "-c ROOT/missing",
-                "no such cgroup: …/missing: No such file…",
+                "no such cgroup: …/missing (cgroups are below …",
             ),
             ("-c ROOT/cgroup.procs", expected),
             ("-c ROOT -c /tmp", "not a cgroup: /tmp…"),

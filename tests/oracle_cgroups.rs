@@ -123,7 +123,7 @@ fn made_and_removed_while_tracing() {
     }
 }
 
-/// The cgroup that was asked for is itself removed and made again, with another id: no longer ours.
+/// Where a process is at its exec counts, not where it is later.
 #[test]
 fn matched_at_the_exec_alone() {
     let Some(bed) = Bed::new() else { return };

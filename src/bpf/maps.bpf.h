@@ -175,10 +175,11 @@ struct cgroup_scratch {
 /* Whose it is: an exec's by `which`; where tracepoints are preemptible these come between. */
 #define XL_SCRATCH_FORK XL_COPIES
 #define XL_SCRATCH_ATTACH (2 * XL_COPIES)
+#define XL_SCRATCH_SCAN (2 * XL_COPIES + 1)
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 2 * XL_COPIES + 1);
+	__uint(max_entries, 2 * XL_COPIES + 2);
 	__type(key, u32);
 	__type(value, struct cgroup_scratch);
 } cgroup_scratch SEC(".maps");

@@ -157,26 +157,42 @@ __noinline int put_cgroup_names(u64 address, u32 which)
 		names++;
 		cgrp = BPF_CORE_READ(parent, cgroup);
 	}
+	/* Not one too many: the root has no name. */
+	if (names == XL_CGROUP_NAMES && !BPF_CORE_READ(cgrp, self.parent))
+		scratch->record.truncated = 0;
 	scratch->record.names = names;
 	return at;
 }
 
-static __always_inline bool report_cgroup(void *ctx, struct cgroup *cgrp, u64 id, u32 which)
+/* The record of a cgroup, in scratch space; `bytes` of names follow it. */
+static __always_inline struct cgroup_scratch *cgroup_record(struct cgroup *cgrp, u64 id, u32 which,
+							    u32 *bytes)
 {
-	u32 bytes = put_cgroup_names(address_of(cgrp), which);
+	u32 of_names = put_cgroup_names(address_of(cgrp), which);
 	struct cgroup_scratch *scratch = bpf_map_lookup_elem(&cgroup_scratch, &which);
 
 	if (!scratch)
-		return false;
-	bytes &= 2 * XL_CGROUP_PATH_BYTES - 1;
-	if (bytes > sizeof(scratch->path))
-		bytes = sizeof(scratch->path);
+		return NULL;
+	of_names &= 2 * XL_CGROUP_PATH_BYTES - 1;
+	if (of_names > sizeof(scratch->path))
+		of_names = sizeof(scratch->path);
 	scratch->record.header = (struct xl_header){
-		.bytes = sizeof(scratch->record) + bytes,
+		.bytes = sizeof(scratch->record) + of_names,
 		.kind = XL_CGROUP,
 		.ts_ns = bpf_ktime_get_ns(),
 	};
 	scratch->record.cgroup_id = id;
+	*bytes = of_names;
+	return scratch;
+}
+
+static __always_inline bool report_cgroup(void *ctx, struct cgroup *cgrp, u64 id, u32 which)
+{
+	u32 bytes;
+	struct cgroup_scratch *scratch = cgroup_record(cgrp, id, which, &bytes);
+
+	if (!scratch)
+		return false;
 	if (output(ctx, scratch, sizeof(scratch->record) + bytes))
 		return true;
 	COUNT(names_failed);

@@ -10,6 +10,29 @@
 #include "track.bpf.h"
 #include "report.bpf.h"
 
+/* Ids of cgroups whose name the scan has written; a collision only repeats one. */
+#define SCAN_NAMED_SLOTS 1024
+u64 scan_named[SCAN_NAMED_SLOTS] = {};
+
+/*
+ * Names a cgroup behind the first process that is listed in it. The id and the name are of
+ * one cgroup, wherever the process moves meanwhile, and are the same in every namespace:
+ * /proc/PID/cgroup is neither.
+ */
+static __always_inline void name_listed(struct seq_file *seq, struct cgroup *cgrp, u64 id)
+{
+	u64 *named = &scan_named[((id * 0x9e3779b97f4a7c15ULL) >> 32) & (SCAN_NAMED_SLOTS - 1)];
+	struct cgroup_scratch *scratch;
+	u32 bytes;
+
+	if (!id || *named == id)
+		return;
+	scratch = cgroup_record(cgrp, id, XL_SCRATCH_SCAN, &bytes);
+	/* Of a call that came short the kernel drops all, and calls again. */
+	if (scratch && !bpf_seq_write(seq, scratch, sizeof(scratch->record) + bytes))
+		*named = id;
+}
+
 /*
  * What it has used stays 0 here: it is counted from the process's start, as its time is.
  * bpf_seq_write() can come short only by asking to be called again.
@@ -42,6 +65,8 @@ static __always_inline void list_process(struct bpf_iter__task *ctx, struct task
 		record.cgroup_id = cgroup_id_of(cgrp, targ_shown_hierarchy, true);
 	bpf_probe_read_kernel_str(record.comm, sizeof(record.comm), task->comm);
 	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
+	if (cgrp && !scan_over)
+		name_listed(ctx->meta->seq, cgrp, record.cgroup_id);
 }
 
 /*

@@ -93,6 +93,39 @@ fn what_the_kernel_saw_counts_always() {
     assert_eq!(of(&known, &execution), at("/garden/web", true));
 }
 
+/// A path that is cut off may be anywhere: it is no path.
+#[test]
+fn a_place_with_a_cut_off_name_has_no_path() {
+    let mut known = asked_for_garden();
+    let mut create = runs("runc create --bundle /b web");
+    let place = Place {
+        cgroup_id: CUT_OFF,
+        inside: true,
+    };
+    known.add_place(&seen(&create, place, 10), &names());
+    assert_eq!(of(&known, &runs("runc state web")), Some((None, true)));
+    create.place = Some(place);
+    assert_eq!(of(&known, &create), Some((None, true)));
+}
+
+/// In a private cgroup namespace, what is mounted is a part of the hierarchy.
+#[test]
+fn a_cgroup_that_is_not_seen_at_the_mount_is_not_inside() {
+    let mut known = ContainerCgroups::new(&About {
+        cgroup_mount: "/cg/memory".into(),
+        cgroup_root: "/docker/0f".into(),
+        cgroups: vec!["/cg/memory".into()],
+        ..About::default()
+    });
+    known.add_cgroup("/docker/0f/garden/web");
+    known.add_cgroup("/docker/2e/garden/db");
+    known.add_directory("/cg/memory/x");
+    let asked = |id| of(&known, &runs(&format!("runc delete {id}")));
+    assert_eq!(asked("web"), at("/docker/0f/garden/web", true));
+    assert_eq!(asked("db"), at("/docker/2e/garden/db", false));
+    assert_eq!(asked("x"), at("/docker/0f/x", true));
+}
+
 #[test]
 fn an_id_is_believed_of_root_outside_of_containers() {
     let mut known = asked_for_garden();

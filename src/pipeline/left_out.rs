@@ -18,6 +18,8 @@ impl Pipeline {
             Some(Miss::Scope) => {}
             Some(Miss::Uid) => totals.left_out.by_uid += 1,
             Some(Miss::Name) => totals.left_out.add_name(runtime()),
+            // The kernel saw it inside of what was asked for then.
+            None if self.is_cut_off(subject.image) => totals.summary.undecided += 1,
             None if subject.part_of.is_some() => self.count_started(subject, totals),
             None if runtime().is_none() => totals.left_out.by_cgroup += 1,
             None => self.count_elsewhere(subject, totals),
@@ -63,6 +65,12 @@ impl Pipeline {
     pub(super) fn is_undecided(&self, subject: Subject<'_>) -> bool {
         let answer = self.container_of(subject);
         matches!(answer, Answer::NotYet | Answer::Unknown) && !self.is_strict()
+    }
+
+    /// Whether it ran somewhere inside of what was recorded, and nobody can tell where.
+    fn is_cut_off(&self, image: &Image) -> bool {
+        let cgroup = self.names.cgroup(image.cgroup_id);
+        !image.elsewhere && cgroup.is_some_and(|cgroup| cgroup.truncated)
     }
 
     fn container_of(&self, subject: Subject<'_>) -> Answer {

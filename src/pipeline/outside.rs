@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use super::{Pipeline, Totals};
 use crate::anatomy::Start;
+use crate::cgroup::Cgroup;
 use crate::container_cgroups::{Answer, ContainerCgroups};
 use crate::event::{Execution, Image, ProcessId};
 use crate::filter::{Miss, Selection};
@@ -56,6 +57,8 @@ pub(super) struct Outside {
     held_runtimes: HashSet<ProcessId>,
     /// Cgroups were asked for, now or when it was recorded.
     asked: bool,
+    /// All that were asked for when it was recorded are asked for now: the kernel has decided.
+    asks_for_all: bool,
     /// It is kept where containers are: rows show it, or cgroups were asked for.
     keeps_places: bool,
     /// All that a runtime starts counts as its work, not its `init` alone.
@@ -73,9 +76,17 @@ struct PastRuntime {
 }
 
 impl Outside {
-    pub(super) fn new(about: &source::About, asked_now: bool) -> Outside {
+    pub(super) fn new(about: &source::About, selection: Option<&Selection>) -> Outside {
+        let asked_now = selection.is_some_and(Selection::asks_cgroups);
         let asked = asked_now || !about.cgroups.is_empty();
+        let mount = about.mount();
+        let mut recorded = about.cgroups.iter().map(|directory| mount.path(directory));
+        let asks_for_all = !about.cgroups.is_empty()
+            && selection.is_some_and(|selection| {
+                recorded.all(|path| selection.holds_below(path.as_deref()))
+            });
         Outside {
+            asks_for_all,
             containers: ContainerCgroups::new(about),
             asked,
             keeps_places: asked,
@@ -357,12 +368,12 @@ impl Pipeline {
 
     fn ran_where_asked(&self, image: &Image) -> bool {
         let cgroup = self.names.cgroup(image.cgroup_id);
-        self.holds(cgroup.map(|cgroup| cgroup.path.as_str()))
+        self.holds(cgroup.and_then(Cgroup::whole_path))
     }
 
     fn holds(&self, path: Option<&str>) -> bool {
         let selection = self.selection.as_ref();
-        selection.is_none_or(|selection| selection.holds(path))
+        self.outside.asks_for_all || selection.is_none_or(|selection| selection.holds(path))
     }
 
     /// The cgroup of the container, of an execution that a runtime ran.

@@ -60,8 +60,8 @@ impl Containers {
             let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
             let is_cgroup = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|t| t.is_dir());
             next.extend(entries.filter(is_cgroup).map(|entry| entry.path()));
-            // Runtimes name none that is not UTF-8.
-            self.cgroups.extend(directory.to_str().map(str::to_owned));
+            // As records have what is not UTF-8.
+            self.cgroups.push(directory.to_string_lossy().into_owned());
         }
         true
     }

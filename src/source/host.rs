@@ -35,6 +35,8 @@ pub struct Facts {
     pub capabilities: u64,
     /// We are in a pid namespace of our own.
     pub pid_namespace: bool,
+    /// We are in a user namespace of our own: no capability counts outside of it.
+    pub user_namespace: bool,
 }
 
 /// How tracefs can be had.
@@ -49,8 +51,9 @@ pub enum Tracefs {
     Absent,
 }
 
-/// The host's pid namespace: PROC_PID_INIT_INO, include/linux/proc_ns.h.
+/// The host's namespaces: PROC_PID_INIT_INO and PROC_USER_INIT_INO, include/linux/proc_ns.h.
 const HOST_PIDS: u64 = 0xefff_fffc;
+const HOST_USERS: u64 = 0xefff_fffd;
 
 impl Facts {
     /// Reads them. What cannot be read is taken for absent.
@@ -71,7 +74,8 @@ impl Facts {
             paranoid: paranoid.and_then(|text| text.trim().parse().ok()),
             memlock_bytes: limit.current,
             capabilities: privilege::effective(&status).unwrap_or(u64::MAX),
-            pid_namespace: fs::metadata("/proc/self/ns/pid").is_ok_and(|ns| ns.ino() != HOST_PIDS),
+            pid_namespace: is_other("pid", HOST_PIDS),
+            user_namespace: is_other("user", HOST_USERS),
         }
     }
 
@@ -90,10 +94,15 @@ impl Facts {
         privilege::missing(self.capabilities)
     }
 
-    /// Whether CAP_SYS_ADMIN is held, which perf_event_paranoid does not touch.
+    /// Whether CAP_SYS_ADMIN is held and counts; perf_event_paranoid does not touch it.
     pub fn is_admin(&self) -> bool {
-        privilege::is_admin(self.capabilities)
+        !self.user_namespace && privilege::is_admin(self.capabilities)
     }
+}
+
+/// Whether our namespace of this kind is another than the host's.
+fn is_other(kind: &str, hosts: u64) -> bool {
+    fs::metadata(format!("/proc/self/ns/{kind}")).is_ok_and(|ns| ns.ino() != hosts)
 }
 
 /// securityfs is not mounted everywhere; then it is mounted for us alone.

@@ -1,5 +1,6 @@
 //! The look at all processes: runs the kernel side's iterator and reads what it lists.
 
+use std::collections::HashMap;
 use std::io::{ErrorKind, Read as _};
 
 use anyhow::{Context as _, Result};
@@ -36,11 +37,38 @@ impl Listed {
     }
 }
 
+/// Names of cgroups, as records for the pipeline, by the cgroups' ids.
+#[derive(Debug, Default)]
+pub struct CgroupNames(HashMap<u64, Vec<u8>>);
+
+impl CgroupNames {
+    /// Appends the record of a cgroup, if that was not done before.
+    pub fn append(&mut self, cgroup_id: u64, out: &mut Vec<u8>) {
+        if let Some(mut record) = self.0.remove(&cgroup_id) {
+            out.append(&mut record);
+        }
+    }
+
+    /// The record of a cgroup.
+    pub fn get(&self, cgroup_id: u64) -> Option<&[u8]> {
+        self.0.get(&cgroup_id).map(Vec::as_slice)
+    }
+}
+
 /// Lists all processes, kernel threads apart.
 ///
 /// # Errors
 /// The iterator cannot be run.
 pub fn list(link: &Link) -> Result<Vec<Listed>> {
+    list_named(link, &mut CgroupNames::default())
+}
+
+/// The same; adds the names of cgroups that were not listed before. There are none after the
+/// scan.
+///
+/// # Errors
+/// As of [`list`].
+pub fn list_named(link: &Link, names: &mut CgroupNames) -> Result<Vec<Listed>> {
     let mut iter = Iter::new(link).context("failed to start the iterator over processes")?;
     let (mut bytes, mut some) = (Vec::new(), [0; READ_BYTES]);
     loop {
@@ -51,11 +79,16 @@ pub fn list(link: &Link) -> Result<Vec<Listed>> {
             Err(error) => return Err(error).context("failed to read the iterator over processes"),
         }
     }
-    let listed = bytes.chunks(size_of::<xl_exec>()).filter_map(|chunk| {
+    let mut listed = Vec::new();
+    for written in wire::whole(&bytes) {
         let mut record = xl_exec::default();
-        wire::copy_exec(&mut record, chunk).then_some(Listed { record })
-    });
-    Ok(listed.collect())
+        if let Some(id) = wire::named_cgroup(written) {
+            names.0.insert(id, written.to_vec());
+        } else if wire::copy_exec(&mut record, written) {
+            listed.push(Listed { record });
+        }
+    }
+    Ok(listed)
 }
 
 /// Who lives, of those listed.

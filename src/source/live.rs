@@ -1,7 +1,7 @@
 //! The live kernel as a source: loads and attaches the kernel side, reads its
 //! buffers, and accounts for what it could not deliver.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,11 +15,13 @@ use super::containers::Containers;
 use super::engines::Engines;
 use super::host::Facts;
 use super::hosts::Hosts;
+use super::iter::CgroupNames;
 use super::now::{monotonic_ns, wall_offset_ns};
 use super::perf::PerfBuffer;
 use super::reader::Reader;
 use super::scan::{LeftOuts, Scan};
-use super::{About, Alive, Batch, Ending, Source, iter, load};
+use super::watch::Watch;
+use super::{About, Alive, Batch, Ending, Source, iter, load, viewpoint};
 use crate::config::{KernelFilter, Live as Config};
 use crate::doctor;
 use crate::loss::SourceLosses;
@@ -46,6 +48,10 @@ const LOOK_ANYHOW_NS: u64 = 60_000_000_000;
 /// read at the same instant.
 const WALL_STEP_NS: u64 = 1_000_000;
 
+/// For who gives a pid as a pid namespace of our own has it.
+const PIDS_HINT: &str = "; we are in a pid namespace of our own, and pids are those of the \
+                         initial one: run it in the host's";
+
 /// The loaded and attached kernel side.
 pub struct Live {
     about: About,
@@ -62,6 +68,7 @@ pub struct Live {
     hosts: Hosts,
     engines: Option<Engines>,
     containers: Option<Containers>,
+    watch: Watch,
     skel: ExeclatSkel<'static>,
     /// Records for the next batch, of what ran already.
     waiting: Vec<u8>,
@@ -95,9 +102,6 @@ impl Live {
         }
         let (flavour, why) = attach::choose(config.probe, &facts)?;
         let plan = load::plan(&config.filter)?;
-        // Reads its first files while the kernel side is loaded.
-        let containers = config.filter.runtimes.then(Containers::start);
-        let containers = containers.transpose()?;
         let mut notes = vec![format!("{} flavour: {why}", flavour.name())];
 
         // One per process, for as long as it lives.
@@ -127,16 +131,22 @@ impl Live {
             .scan
             .attach()
             .context("failed to attach the iterator")?;
-        // The iterator also tells who we are in the initial pid namespace, and more.
-        iter::list(&scan_link)?;
+        // The iterator also tells who and where we are in the initial namespaces, and more.
+        let mut names = CgroupNames::default();
+        let listed = viewpoint::look(&scan_link, &mut names)?;
         let told = skel.maps.bss_data.as_deref();
         let tells_status = told.is_some_and(|bss| bss.tells_status != 0);
+        let own_tgid = told.map_or(0, |bss| bss.own_tgid);
+        let own_cgroup = viewpoint::own_cgroup(&listed, own_tgid, &names);
+        // Reads its first files while the probes are attached; with the clock set.
+        let containers = config.filter.runtimes.then(Containers::start);
+        let containers = containers.transpose()?;
         let progs = &skel.progs;
         let mut attached = attach::attach(progs, flavour, &config.filter, tells_status, copies)?;
         notes.append(&mut attached.notes);
         let live_ns = monotonic_ns();
 
-        let about = about(flavour, &plan, &config.filter);
+        let about = about(flavour, &plan, &config.filter, own_cgroup.as_deref());
         let mut live = Live {
             wall_offset_ns: about.wall_offset_ns,
             about,
@@ -147,6 +157,7 @@ impl Live {
             engines: config.names.then(|| Engines::new(Path::new("/"))),
             hosts: Hosts::default(),
             containers,
+            watch: Watch::new(&plan),
             skel,
             waiting: Vec::new(),
             malformed: 0,
@@ -163,7 +174,7 @@ impl Live {
         if config.filter.from_outside() {
             live.list_cgroups(&plan.directories);
         }
-        live.adopt(config, plan.shown.id, live_ns)?;
+        live.adopt(config, names, live_ns)?;
         live.skipped_before = live.skipped_programs();
         Ok(live)
     }
@@ -183,6 +194,15 @@ impl Live {
         &self.warnings
     }
 
+    /// Looks now and then whether the cgroups asked for are there still, and follows those
+    /// that were made anew; a line for each change.
+    ///
+    /// # Errors
+    /// The kernel side cannot be told.
+    pub fn look_at_cgroups(&mut self) -> Result<Vec<String>> {
+        self.watch.look(&mut self.skel.maps)
+    }
+
     /// With the probes live: whoever makes one from now on is seen.
     fn list_cgroups(&mut self, directories: &[PathBuf]) {
         let Some(containers) = &mut self.containers else {
@@ -197,7 +217,7 @@ impl Live {
         }
     }
 
-    fn adopt(&mut self, config: &Config, shown_hierarchy: u32, live_ns: u64) -> Result<()> {
+    fn adopt(&mut self, config: &Config, names: CgroupNames, live_ns: u64) -> Result<()> {
         let own_tgid = self.bss().own_tgid;
         let bss = self.skel.maps.bss_data.as_deref_mut();
         let bss = bss.context("the BPF object has no .bss")?;
@@ -207,11 +227,14 @@ impl Live {
             set_commit: &mut |on| bss.scan_commit = u32::from(on),
             filter: &config.filter,
             args_bytes: config.args_bytes,
-            shown_hierarchy,
-            named: HashSet::new(),
+            names,
             contained: HashMap::new(),
             left_out: LeftOuts::default(),
             live_ns,
+            pids_hint: match self.lists_all {
+                true => "",
+                false => PIDS_HINT,
+            },
             own_tgid,
             proc_is_ours: proc_calls_us() == Some(own_tgid),
         };
@@ -350,7 +373,12 @@ fn proc_calls_us() -> Option<u32> {
         .ok()
 }
 
-fn about(flavour: Flavour, plan: &load::Plan, filter: &KernelFilter) -> About {
+fn about(
+    flavour: Flavour,
+    plan: &load::Plan,
+    filter: &KernelFilter,
+    own_cgroup: Option<&str>,
+) -> About {
     let directory = |path: &PathBuf| path.to_string_lossy().into_owned();
     let asked = plan.directories.iter().filter(|_| filter.from_outside());
     let uname = rustix::system::uname();
@@ -364,6 +392,9 @@ fn about(flavour: Flavour, plan: &load::Plan, filter: &KernelFilter) -> About {
         wall_offset_ns: wall_offset_ns(),
         page_bytes: load::page_bytes(),
         cgroup_mount: plan.shown.mount.to_string_lossy().into_owned(),
+        cgroup_root: own_cgroup
+            .and_then(|own| plan.shown.root(own))
+            .unwrap_or_default(),
         cgroups: asked.map(directory).collect(),
         follows: filter.follow || filter.anatomy,
         forks: filter.anatomy,

@@ -32,7 +32,8 @@ const TRACKED_MAX: u32 = 131_072;
 
 /// What the kernel side is loaded with.
 pub struct Plan {
-    targets: Vec<Target>,
+    /// The cgroups asked for.
+    pub targets: Vec<Target>,
     hierarchies: Vec<u32>,
     /// The hierarchy whose cgroups are shown.
     pub shown: Hierarchy,
@@ -183,13 +184,8 @@ fn slots(pid_max: u32) -> u32 {
 pub fn fill_maps(skel: &ExeclatSkel<'_>, filter: &KernelFilter, plan: &Plan) -> Result<()> {
     let context = "failed to fill a filter's map";
     for target in &plan.targets {
-        let key = xl_cgroup_key {
-            id: target.id,
-            hierarchy: target.hierarchy,
-            pad: 0,
-        };
         let map = &skel.maps.targ_cgroups;
-        map.update(wire::as_bytes(&key), &[1], MapFlags::ANY)
+        map.update(wire::as_bytes(&key(*target)), &[1], MapFlags::ANY)
             .context(context)?;
     }
     for uid in &filter.uids {
@@ -225,6 +221,15 @@ pub fn fill_maps(skel: &ExeclatSkel<'_>, filter: &KernelFilter, plan: &Plan) -> 
         }
     }
     Ok(())
+}
+
+/// The key of a cgroup in the kernel side's map.
+pub fn key(target: Target) -> xl_cgroup_key {
+    xl_cgroup_key {
+        id: target.id,
+        hierarchy: target.hierarchy,
+        pad: 0,
+    }
 }
 
 /// Pages per CPU, a power of two, and the watermark in bytes.

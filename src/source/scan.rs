@@ -11,7 +11,7 @@ use std::io::{self, Read};
 use anyhow::{Context as _, Result};
 use libbpf_rs::{Link, MapCore as _, MapFlags, MapMut};
 
-use super::iter::{Listed, list};
+use super::iter::{CgroupNames, Listed, list_named};
 use crate::config::KernelFilter;
 use crate::event::{Argv, ProcessId};
 use crate::filter::name_matches;
@@ -20,7 +20,7 @@ use crate::skel::types::{xl_exec, xl_flags, xl_limits, xl_tracked_flags, xl_want
 use crate::wire;
 pub use left_out::LeftOuts;
 use left_out::Why;
-use records::{append_attach, append_cgroup, append_in_exec, append_record};
+use records::{append_attach, append_in_exec, append_record};
 
 /// Descendants may fork while they are looked for; a tree that outruns this many
 /// passes is followed by its forks alone.
@@ -40,10 +40,8 @@ pub struct Scan<'a> {
     pub filter: &'a KernelFilter,
     /// The most of an argv that is kept, bytes.
     pub args_bytes: u32,
-    /// The hierarchy whose cgroups are shown.
-    pub shown_hierarchy: u32,
-    /// Ids of cgroups whose name was reported.
-    pub named: HashSet<u64>,
+    /// Names of cgroups that are not reported yet.
+    pub names: CgroupNames,
     /// By the pid of a parent, a child that is inside the cgroups asked for: where the parent
     /// is a runtime, that is its container.
     pub contained: HashMap<u32, xl_exec>,
@@ -51,6 +49,8 @@ pub struct Scan<'a> {
     pub left_out: LeftOuts,
     /// The probes were live then, `CLOCK_MONOTONIC` nanoseconds.
     pub live_ns: u64,
+    /// What to know of pids where one is not found, after a comma or so.
+    pub pids_hint: &'static str,
     /// execlat itself.
     pub own_tgid: u32,
     /// /proc calls processes by the numbers that the kernel side has for them.
@@ -84,7 +84,7 @@ impl Scan<'_> {
     pub fn run(&mut self, out: &mut Vec<u8>) -> Result<()> {
         let mut known = Known::default();
         for pass in 0..PASSES_MAX {
-            let listed = list(self.link)?;
+            let listed = list_named(self.link, &mut self.names)?;
             if pass == 0 {
                 self.check_pids(&listed)?;
                 self.note_contained(&listed);
@@ -109,7 +109,7 @@ impl Scan<'_> {
         for pid in &self.filter.pids {
             let there = |p: &Listed| p.record.header.tgid == *pid && !p.has(xl_flags::XL_F_DEAD);
             if !listed.iter().any(there) {
-                anyhow::bail!("no process with pid {pid}");
+                anyhow::bail!("no process with pid {pid}{}", self.pids_hint);
             }
         }
         Ok(())
@@ -282,7 +282,7 @@ impl Scan<'_> {
                 .with_context(context)?;
         }
         (self.set_commit)(true);
-        let taken = list(self.link);
+        let taken = list_named(self.link, &mut self.names);
         (self.set_commit)(false);
         for candidate in some {
             let key = candidate.listed.record.header.tgid.to_ne_bytes();
@@ -317,18 +317,14 @@ impl Scan<'_> {
 
     /// What is to be known of a process that was adopted.
     fn append(&mut self, record: xl_exec, candidate: &Candidate, out: &mut Vec<u8>) {
-        if self.proc_is_ours && self.named.insert(record.cgroup_id) {
-            append_cgroup(&record, self.shown_hierarchy, out);
-        }
+        self.names.append(record.cgroup_id, out);
         append_record(record, candidate, out);
         let is_runtime = candidate.flags & xl_tracked_flags::XL_T_RUNTIME.0 != 0;
         if let Some(child) = self.contained.get(&record.header.tgid)
             && is_runtime
         {
             append_attach(&record, child, out);
-            if self.proc_is_ours && self.named.insert(child.cgroup_id) {
-                append_cgroup(child, self.shown_hierarchy, out);
-            }
+            self.names.append(child.cgroup_id, out);
         }
     }
 }

@@ -160,6 +160,7 @@ impl Story {
             wall_offset_ns: WALL_NS - BEGAN_NS as i64,
             page_bytes: 4096,
             cgroup_mount: cgroup_mount.into(),
+            cgroup_root: "/".into(),
             cgroups: Vec::new(),
             follows: false,
             forks: false,

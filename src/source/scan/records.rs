@@ -1,46 +1,8 @@
 //! The records that the scan makes, as the kernel side would have.
 
-use std::fs;
-
 use super::Candidate;
-use crate::skel::types::{
-    xl_attach, xl_cgroup, xl_exec, xl_flags, xl_header, xl_kind, xl_tracked_flags,
-};
+use crate::skel::types::{xl_attach, xl_exec, xl_flags, xl_header, xl_kind, xl_tracked_flags};
 use crate::wire;
-
-/// The name of the cgroup that a process was in, as the kernel side reports it for
-/// an exec.
-pub(super) fn append_cgroup(record: &xl_exec, hierarchy: u32, out: &mut Vec<u8>) {
-    let tgid = record.header.tgid;
-    let cgroups = fs::read_to_string(format!("/proc/{tgid}/cgroup")).unwrap_or_default();
-    let path = cgroups.lines().find_map(|line| {
-        let (id, rest) = line.split_once(':')?;
-        let (_, path) = rest.split_once(':')?;
-        (id.parse() == Ok(hierarchy)).then_some(path)
-    });
-    // Who is gone has no name left; the row shows that.
-    let Some(path) = path else {
-        return;
-    };
-    let names: Vec<&str> = path.rsplit('/').filter(|name| !name.is_empty()).collect();
-    let bytes: usize = names.iter().map(|name| name.len() + 1).sum();
-    let fixed = xl_cgroup {
-        header: xl_header {
-            bytes: (size_of::<xl_cgroup>() + bytes) as u32,
-            kind: xl_kind::XL_CGROUP.0 as u16,
-            ts_ns: record.header.ts_ns,
-            ..xl_header::default()
-        },
-        cgroup_id: record.cgroup_id,
-        names: names.len() as u32,
-        truncated: 0,
-    };
-    out.extend_from_slice(wire::as_bytes(&fixed));
-    for name in names {
-        out.extend_from_slice(name.as_bytes());
-        out.push(0);
-    }
-}
 
 /// Its process was adopted in an exec: what ran before is gone, and what runs now tells.
 pub(super) fn append_in_exec(mut record: xl_exec, out: &mut Vec<u8>) {
