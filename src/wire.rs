@@ -315,6 +315,10 @@ fn usage(usage: &xl_usage) -> Usage {
 
 fn image(record: &[u8], spare: &mut Spare) -> Result<Box<Image>, DecodeError> {
     let exec: xl_exec = copy(record)?;
+    // No kernel captures more, and much is done with each.
+    if record.len() - size_of::<xl_exec>() > ARGS_MAX_BYTES as usize {
+        return Err(DecodeError::Length);
+    }
     let mut image = spare.0.pop().unwrap_or_default();
     let mut args = std::mem::take(&mut image.argv.bytes);
     args.clear();

@@ -83,6 +83,40 @@ fn a_file_is_not_written_twice_by_any_name() {
     );
 }
 
+/// A link in a directory for all, of somebody else: whatever is written to it.
+#[test]
+fn no_output_goes_into_a_trap() {
+    use std::os::unix::fs::{PermissionsExt as _, chown, lchown, symlink};
+    const OTHER: Option<u32> = Some(4711);
+    if root().is_none() {
+        return;
+    }
+    let dir = bench();
+    let trap = dir.path().join("all/trap.json");
+    fs::create_dir(dir.path().join("all")).expect("made");
+    fs::set_permissions(dir.path().join("all"), fs::Permissions::from_mode(0o1777)).expect("mode");
+    fs::write(dir.path().join("secret"), "ours").expect("a file");
+    symlink("../secret", &trap).expect("a link");
+    lchown(&trap, OTHER, None).expect("given away");
+    for args in [
+        &["report", "day.xl", "-o", "all/trap.json"][..],
+        &["report", "day.xl", "--histogram=all/trap.json"],
+        &["-d", "1ms", "--record", "all/trap.json"],
+    ] {
+        let ran = run(dir.path(), args);
+        let said = "execlat: cannot write all/trap.json: \"trap.json\" is a link of user 4711, ";
+        assert_eq!((ran.status, ran.stderr.lines().count()), (1, 1), "{ran:?}");
+        assert!(ran.stderr.starts_with(said), "{ran:?}");
+    }
+    assert_eq!(fs::read(dir.path().join("secret")).expect("kept"), b"ours");
+    // Nor does a recording go to a file that is theirs, wherever it is.
+    chown(dir.path().join("secret"), OTHER, None).expect("given away");
+    let ran = run(dir.path(), &["-d", "1ms", "--record", "secret"]);
+    let said = "execlat: cannot write secret: it belongs to user 4711, who could read ";
+    assert_eq!(ran.status, 1, "{ran:?}");
+    assert!(ran.stderr.starts_with(said), "{ran:?}");
+}
+
 /// Whatever column comes first, and whatever programs and containers are called.
 #[test]
 fn no_row_of_csv_looks_like_the_account() {

@@ -50,6 +50,23 @@ fn an_exec_is_decoded() {
     assert_eq!(image.argv.args().count(), 2);
 }
 
+/// A recording may hold anything; no kernel captures more.
+#[test]
+fn arguments_and_paths_have_a_bound() {
+    let most = ARGS_MAX_BYTES as usize;
+    for (bytes, known) in [(most, true), (most + 1, false)] {
+        let record = exec_record(0, &vec![b'x'; bytes], bytes as u32);
+        assert_eq!(decode(&record).is_ok(), known, "{bytes}");
+    }
+    for (bytes, known) in [(CGROUP_MAX_BYTES, true), (CGROUP_MAX_BYTES + 1, false)] {
+        let mut record = vec![b'x'; size_of::<xl_cgroup>() + bytes];
+        let length = record.len() as u32;
+        record[..4].copy_from_slice(&length.to_ne_bytes());
+        record[4..6].copy_from_slice(&(xl_kind::XL_CGROUP.0 as u16).to_ne_bytes());
+        assert_eq!(decode(&record).is_ok(), known, "{bytes}");
+    }
+}
+
 #[test]
 fn truncation_and_faults_are_told_apart() {
     let Ok(Record::Event(event)) = decode(&exec_record(0, b"runc", 10)) else {
