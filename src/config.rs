@@ -181,6 +181,8 @@ pub struct View {
     pub top: Option<Top>,
     /// Any loss makes the exit status 3.
     pub strict: bool,
+    /// What ran before tracing began is listed with what still runs: it was asked for.
+    pub lists_before: bool,
     /// Say what is done, and how.
     pub verbose: bool,
 }

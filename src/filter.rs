@@ -35,14 +35,14 @@ impl RowFilter {
         let min_ns = u64::try_from(self.min_time.as_nanos()).unwrap_or(u64::MAX);
         (!self.failed || execution.end.failed())
             && (min_ns == 0 || execution.time_ns() >= min_ns)
-            && self.line_passes(execution)
+            && self.line_passes(&execution.image)
     }
 
     /// The part of it that can be told while it still runs.
-    pub fn line_passes(&self, execution: &Execution) -> bool {
+    pub fn line_passes(&self, image: &Image) -> bool {
         self.line
             .as_ref()
-            .is_none_or(|regex| regex.is_match(&argv_line(&execution.image.argv)))
+            .is_none_or(|regex| regex.is_match(&argv_line(&image.argv)))
     }
 
     /// Whether the start becomes a row: `line` is asked of the runtime's arguments, the

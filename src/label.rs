@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use crate::cgroup::Cgroup;
 use crate::event::Execution;
 use crate::runtime;
-use crate::text::{is_plain, printable};
+use crate::text::{is_plain, printable, short_id};
 
 /// What latencies are grouped by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,6 +28,16 @@ pub enum Key {
     Argv0,
     /// All together.
     None,
+}
+
+impl Key {
+    /// A group's name as people are shown it.
+    pub fn shown(self, name: &str) -> &str {
+        match self {
+            Key::Container | Key::Name => short_id(name),
+            _ => name,
+        }
+    }
 }
 
 /// The group of what has no value for the key.

@@ -7,6 +7,7 @@
 
 pub mod anatomy;
 pub mod cgroup;
+pub mod chain;
 pub mod cli;
 pub mod clock;
 pub mod command;

@@ -3,6 +3,7 @@
 
 mod left_out;
 mod outside;
+mod still;
 mod totals;
 
 use std::io;
@@ -10,8 +11,7 @@ use std::time::Duration;
 
 use crate::anatomy::{Anatomy, Start};
 use crate::clock::Clock;
-use crate::config::RowFilter;
-use crate::event::{EventKind, Execution, ProcessId};
+use crate::event::{EventKind, Execution};
 use crate::filter::Selection;
 use crate::label::Labels;
 use crate::names::Names;
@@ -26,6 +26,7 @@ use crate::unmet::Unmet;
 use crate::wire::{Record, Records, Spare};
 use outside::{Outside, Verdict};
 
+pub use still::{Above, Standing};
 pub use totals::Totals;
 
 /// The state of one source's events.
@@ -258,82 +259,6 @@ impl Pipeline {
     /// Whether something waits for a later batch, be it one without records.
     pub fn waits(&self) -> bool {
         !self.order.is_empty() || self.pair.waits() || self.look.is_some() || self.outside.waits()
-    }
-
-    /// What runs still, longest first, with what each is called.
-    ///
-    /// # Errors
-    /// Of `each`, which is not called again.
-    pub fn each_running(
-        &self,
-        now_ns: u64,
-        mut each: impl FnMut(&Row<'_>) -> io::Result<()>,
-    ) -> io::Result<()> {
-        for execution in self.pair.running(now_ns) {
-            if self.verdict((&execution).into(), now_ns) == Verdict::In {
-                self.show_running(&execution, &mut each)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The same when tracing has ended at `now_ns`: what is not decided by now is left out,
-    /// and counted.
-    ///
-    /// # Errors
-    /// Of `each`, which is not called again.
-    pub fn each_left_running(
-        &self,
-        now_ns: u64,
-        totals: &mut Totals,
-        mut each: impl FnMut(&Row<'_>) -> io::Result<()>,
-    ) -> io::Result<()> {
-        for execution in self.pair.running(now_ns) {
-            let subject = Subject::from(&execution);
-            match self.verdict(subject, u64::MAX) {
-                Verdict::In => self.show_running(&execution, &mut each)?,
-                Verdict::Out | Verdict::Wait => self.count_left_out(subject, totals),
-            }
-        }
-        Ok(())
-    }
-
-    fn show_running(
-        &self,
-        execution: &Execution,
-        each: &mut impl FnMut(&Row<'_>) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let mut labels = self.names.labels(execution);
-        labels.container_cgroup = self.container_cgroup(execution.into(), &labels);
-        each(&self.row(execution, &labels))
-    }
-
-    /// What has passed the limit of [`Self::watch_slow`] by `now_ns` and still runs, if
-    /// its arguments are asked for; each once, longest first.
-    pub fn each_slow(&mut self, now_ns: u64, rows: &RowFilter, mut each: impl FnMut(&Row<'_>)) {
-        let Some(slow) = &mut self.slow else {
-            return;
-        };
-        let due: Vec<ProcessId> = std::iter::from_fn(|| slow.next(now_ns)).collect();
-        let mut undecided = Vec::new();
-        for process in due {
-            let Some(subject) = self.pair.subject(process) else {
-                continue;
-            };
-            match self.verdict(subject, now_ns) {
-                Verdict::In => {
-                    let running = self.pair.running_in(process, now_ns);
-                    if let Some(execution) = running.filter(|it| rows.line_passes(it)) {
-                        each(&self.row(&execution, &self.names.labels(&execution)));
-                    }
-                }
-                Verdict::Out => {}
-                Verdict::Wait => undecided.push((process, subject.start_ns)),
-            }
-        }
-        if let Some(slow) = &mut self.slow {
-            slow.again(&undecided);
-        }
     }
 
     /// The longest of what runs still, see [`Pair::longest_running`], with what each

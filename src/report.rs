@@ -2,7 +2,6 @@
 //! list of what still runs and the account. A part that cannot be written is given
 //! up, and said; the others go on.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -11,20 +10,16 @@ use crate::config::{ExportFormat, Format, View};
 use crate::files::Files;
 use crate::output::{self, LineFile, Lines, Stream, say, terminal_width};
 use crate::pipeline::{Pipeline, Totals};
-use crate::row::{Column, Row};
 use crate::sink::anatomy;
 use crate::sink::csv::Csv;
 use crate::sink::json::Json;
+use crate::sink::still::{self, List};
 use crate::sink::table::{Style, Table};
 use crate::sink::tree::Tree;
 use crate::sink::{Sink, histogram};
 use crate::source::Ending;
 use crate::stats::Stats;
 use crate::summary::Summary;
-use crate::text::{cut, pad};
-
-/// What still runs is listed up to so many lines, the longest first.
-const RUNNING_LINES: u64 = 20;
 
 /// All outputs but the recording.
 pub struct Report {
@@ -198,12 +193,12 @@ impl Report {
     ) {
         let told = pipeline.end_starts(ending.ended_ns, totals, self.rows());
         self.check_rows(told);
-        let mut list = List::new(" (--json has them all)");
+        let mut list = self.list_of(" (--json has them all)");
         let mut written = Ok(());
         let rows = &mut self.rows;
         // All are counted, whether their rows can be written or not.
-        let _ = pipeline.each_left_running(ending.ended_ns, totals, |row| {
-            list.push(row);
+        let _ = pipeline.each_left_running(ending.ended_ns, totals, |row, standing| {
+            list.push(row, &standing);
             if let (Some(rows), true) = (&mut *rows, written.is_ok()) {
                 written = rows.running(row);
             }
@@ -214,36 +209,44 @@ impl Report {
         self.check_rows(written.and(ended.map(|_| ())));
         totals.summary.running += list.count;
         // Of starts, what goes on is among the rows.
-        if list.count == 0 || self.closed || self.view.anatomy {
+        if list.is_empty() || self.closed || self.view.anatomy {
             return;
         }
         match source {
-            Some(name) => say(format_args!("{name}: still running, longest first:{list}")),
-            None => say(format_args!("still running, longest first:{list}")),
+            Some(name) => say(format_args!("{name}: still running{list}")),
+            None => say(format_args!("still running{list}")),
         }
     }
 
     /// Lists what runs at `now_ns`, for whoever asks while tracing goes on.
     pub fn list(&self, pipeline: &mut Pipeline, now_ns: u64) {
-        let mut list = List::new("");
+        let mut list = self.list_of("");
         // Writing to memory does not fail.
-        let _ = pipeline.each_running(now_ns, |row| {
-            list.push(row);
+        let _ = pipeline.each_running(now_ns, &self.view.rows, |row, standing| {
+            list.push(row, &standing);
             Ok(())
         });
-        match list.count {
-            0 => say("nothing that matches runs now"),
-            _ => say(format_args!("running now, longest first:{list}")),
+        match list.is_empty() {
+            true => say("nothing that matches runs now"),
+            false => say(format_args!("running now{list}")),
         }
+    }
+
+    fn list_of(&self, elsewhere: &'static str) -> List {
+        List::new(
+            terminal_width(io::stderr()),
+            self.view.lists_before,
+            elsewhere,
+        )
     }
 
     /// Tells what has passed the limit of `--slow` by `now_ns`, and still runs.
     pub fn slow(&self, pipeline: &mut Pipeline, now_ns: u64) {
-        let width = terminal_width(io::stderr()).unwrap_or(usize::MAX);
-        let width = width.saturating_sub("execlat: ".len());
-        pipeline.each_slow(now_ns, &self.view.rows, |row| {
-            let line = format!("slow, still running:{}", running_line(row));
-            say(cut(&line, width));
+        const SLOW: &str = "slow, still running:";
+        let width = terminal_width(io::stderr()).unwrap_or(still::COLUMNS);
+        let width = width.saturating_sub("execlat: ".len() + SLOW.len());
+        pipeline.each_slow(now_ns, &self.view.rows, |row, above| {
+            say(format_args!("{SLOW}{}", still::line(row, above, width)));
         });
     }
 
@@ -311,54 +314,4 @@ fn figures(stats: &Stats, totals: &Totals) -> Vec<u8> {
     // Writing to memory does not fail.
     let _ = histogram::write_text(&mut text, totals.key, stats);
     text
-}
-
-/// Lines on what runs, each after a line end, and how many found no place.
-struct List {
-    lines: String,
-    count: u64,
-    width: usize,
-    /// Where those can be had.
-    elsewhere: &'static str,
-}
-
-impl List {
-    fn new(elsewhere: &'static str) -> List {
-        List {
-            lines: String::new(),
-            count: 0,
-            width: terminal_width(io::stderr()).unwrap_or(usize::MAX),
-            elsewhere,
-        }
-    }
-
-    fn push(&mut self, row: &Row<'_>) {
-        self.count += 1;
-        if self.count <= RUNNING_LINES {
-            self.lines.push('\n');
-            self.lines.push_str(cut(&running_line(row), self.width));
-        }
-    }
-}
-
-impl fmt::Display for List {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.lines)?;
-        match self.count.saturating_sub(RUNNING_LINES) {
-            0 => Ok(()),
-            more => write!(f, "\n  … and {more} more{}", self.elsewhere),
-        }
-    }
-}
-
-fn running_line(row: &Row<'_>) -> String {
-    let mut line = "  ".to_owned();
-    for column in [Column::Pid, Column::Ppid, Column::Time] {
-        let start = line.len();
-        column.push_cell(&mut line, row, false);
-        let used = line.len() - start;
-        pad(&mut line, used, column.width());
-    }
-    Column::Argv.push_cell(&mut line, row, false);
-    line
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use crate::clock::Clock;
 use crate::event::{End, Execution, WaitStatus};
 use crate::label::Labels;
-use crate::text::{push_argv, push_number, push_printable, push_seconds};
+use crate::text::{push_argv, push_number, push_printable, push_seconds, short_id};
 
 /// An execution with all that is said about it.
 #[derive(Debug, Clone, Copy)]
@@ -186,6 +186,7 @@ impl Column {
                     push_number(out, bytes / 1024);
                 }
             }
+            Column::Container => out.push_str(row.labels.container.as_deref().unwrap_or_default()),
             column => {
                 let start = out.len();
                 column.push_cell(out, row, true);
@@ -216,7 +217,10 @@ impl Column {
                 out.push_str(&row.clock.rfc3339(ns));
             }),
             Column::Action => out.push_str(&row.labels.action),
-            Column::Container => out.push_str(row.labels.container.as_deref().unwrap_or(NOT_KNOWN)),
+            Column::Container => {
+                let id = row.labels.container.as_deref();
+                out.push_str(id.map_or(NOT_KNOWN, short_id));
+            }
             Column::Name => out.push_str(row.labels.name.unwrap_or(NOT_KNOWN)),
             Column::Cgroup => {
                 push_printable(out, row.labels.cgroup.unwrap_or(NOT_KNOWN).as_bytes())

@@ -5,6 +5,7 @@ pub mod checks;
 pub mod csv;
 pub mod histogram;
 pub mod json;
+pub mod still;
 pub mod table;
 pub mod tree;
 

@@ -32,6 +32,12 @@ pub fn base_name(path: &[u8]) -> &[u8] {
     }
 }
 
+/// Of the 64 digits of an id that engines give, twelve, as they show them to people.
+pub fn short_id(id: &str) -> &str {
+    let whole = id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit());
+    if whole { &id[..12] } else { id }
+}
+
 /// Whether all is printable ASCII. Without a way out, so that the compiler looks at
 /// many bytes at once.
 pub fn is_plain(bytes: &[u8]) -> bool {

@@ -91,15 +91,97 @@ fn a_signal_asks_what_a_command_runs() {
     live.list_until(pid);
     live.signal_group(Signal::SIGTERM);
     let ran = live.finish();
-    // Others may be slow too on a busy machine.
-    let told: Vec<String> = told(&ran.stderr)
-        .into_iter()
-        .map(|line| named(line).1)
+    // Who waits for it is told with it, unless that was slow before it began.
+    let waits = format!("sh {}", script.display());
+    let mut told = told(&ran.stderr);
+    told.retain(|line| !named(line).1.starts_with(&waits));
+    let own: Vec<_> = told.iter().filter(|line| named(line).0 == pid).collect();
+    assert_eq!(own.len(), 1, "{ran:?}");
+    assert!(
+        named(own[0]).1.starts_with("sleep 1009 (below sh "),
+        "{ran:?}"
+    );
+    let list = ran.stderr.rsplit_once(ASKED).expect("a list").1;
+    let listed: Vec<_> = list
+        .lines()
+        .skip(1)
+        .take_while(|line| line.starts_with("  "))
         .collect();
-    for slow in [format!("sh {}", script.display()), "sleep 1009".to_owned()] {
-        let times = told.iter().filter(|line| **line == slow).count();
-        assert_eq!(times, 1, "{slow}: {ran:?}");
+    assert_eq!(listed.len(), 1, "{ran:?}");
+    assert!(
+        named(listed[0]).1.starts_with("sleep 1009 (below sh "),
+        "{ran:?}"
+    );
+}
+
+/// As the row has it, by its id here.
+#[test]
+fn what_is_told_has_its_container() {
+    let Some(yard) = Yard::new("slow-container") else {
+        return;
+    };
+    let inside = yard
+        .cgroup
+        .child(&format!("docker-{}.scope", "ab".repeat(32)));
+    let live = yard.trace(&["--slow", "100ms"]);
+    let procs = inside.join("cgroup.procs");
+    let line = format!("sh -c 'echo $$ >{}; exec sleep 1009'", procs.display());
+    let sleeper = yard.program(&line).spawn().map(Killed).expect("sh");
+    let shown = "[abababababab] sleep 1009";
+    live.hear(&[&slow(sleeper.0.id()), shown]);
+    live.list_until(sleeper.0.id());
+    let ran = live.finish_by(Signal::SIGINT);
+    for list in [ASKED, "execlat: still running, longest first:"] {
+        let list = ran.stderr.rsplit_once(list).expect("a list").1;
+        assert!(
+            list.lines()
+                .nth(1)
+                .is_some_and(|line| line.ends_with(shown)),
+            "{ran:?}"
+        );
     }
+}
+
+/// A host's daemons are no news; who asks for some gets them. A line has an end.
+#[test]
+fn what_ran_before_is_listed_where_it_is_asked_for() {
+    let Some(yard) = Yard::new("before") else {
+        return;
+    };
+    let word = "x".repeat(1500);
+    let line = format!("exec -a {word} sleep 1009");
+    let before = std::process::Command::new("bash")
+        .args(["-c", &line])
+        .spawn();
+    let before = before.map(Killed).expect("bash");
+    let cmdline = format!("/proc/{}/cmdline", before.0.id());
+    let end = Instant::now() + SOON;
+    while !std::fs::read_to_string(&cmdline).is_ok_and(|line| line.starts_with("xx")) {
+        assert!(Instant::now() < end, "it does not run");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let pid = format!("  {} ", before.0.id());
+    let listed = |args: &[&str]| {
+        let args = [&["-Q", "-d", "10ms"], args].concat();
+        let ran = support_cli::run(yard.scratch.path(), &args);
+        assert_eq!(ran.status, 0, "{ran:?}");
+        let counted = ran
+            .stderr
+            .contains(" that ran before tracing began (-v lists them)\n");
+        let lines = ran.stderr.lines().filter(|line| line.starts_with("  "));
+        let lines: Vec<String> = lines.map(str::to_owned).collect();
+        assert!(
+            lines.iter().all(|line| line.chars().count() <= 200),
+            "{lines:?}"
+        );
+        (lines.iter().any(|line| line.starts_with(&pid)), counted)
+    };
+    assert_eq!(listed(&[]), (false, true));
+    let itself = before.0.id().to_string();
+    assert_eq!(listed(&["-p", &itself]), (true, false));
+    assert_eq!(listed(&["--line", "^xxx"]), (true, false));
+    let (listed, _) = listed(&["--line", "^xxx no such"]);
+    assert!(!listed);
 }
 
 /// Once, while it runs; not what has ended by then, nor what passed it before tracing.

@@ -29,20 +29,37 @@ pub struct Figure {
     pub count: u64,
     /// How often it failed in it.
     pub failed: u64,
-    /// The times of those that did not fail.
-    passed: Group,
+    /// The times of those that did not fail or, as long as all have, of all.
+    times: Group,
 }
 
 impl Figure {
     /// The time that `percentile` of those that did not fail do not exceed, within
-    /// 0.8 %; None if all failed.
-    pub fn percentile_ns(&self, percentile: f64) -> Option<u64> {
-        (self.passed.count > 0).then(|| self.passed.percentile_ns(percentile))
+    /// 0.8 %; where all failed, of all.
+    pub fn percentile_ns(&self, percentile: f64) -> u64 {
+        self.times.percentile_ns(percentile)
     }
 
-    /// The longest of those that did not fail.
-    pub fn max_ns(&self) -> Option<u64> {
-        (self.passed.count > 0).then_some(self.passed.max_ns)
+    /// The longest of the same.
+    pub fn max_ns(&self) -> u64 {
+        self.times.max_ns
+    }
+
+    /// False if there is no memory for it.
+    fn add(&mut self, ns: u64, failed: bool) -> bool {
+        let all_failed = self.failed == self.count;
+        if !failed && all_failed && self.count > 0 {
+            let Some(times) = Group::new() else {
+                return false;
+            };
+            self.times = times;
+        }
+        self.count += 1;
+        self.failed += u64::from(failed);
+        if !failed || all_failed {
+            self.times.add(ns, false);
+        }
+        true
     }
 }
 
@@ -117,19 +134,15 @@ impl Figures {
         let figure = match self.figures.entry((action.to_owned(), part)) {
             std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::btree_map::Entry::Vacant(new) => match Group::new() {
-                Some(passed) => new.insert(Figure {
+                Some(times) => new.insert(Figure {
                     count: 0,
                     failed: 0,
-                    passed,
+                    times,
                 }),
                 None => return,
             },
         };
-        figure.count += 1;
-        match failed {
-            true => figure.failed += 1,
-            false => figure.passed.add(ns, false),
-        }
+        figure.add(ns, failed);
     }
 
     /// Action, phase (or `total`, or `hook NAME`; printable), figure.

@@ -237,6 +237,30 @@ fn the_number_of_starts_is_bounded() {
     assert_eq!((out.len(), anatomy.processes_known()), (many as usize, 0));
 }
 
+/// Where none has passed, how long they took until they failed is all that there is.
+#[test]
+fn figures_of_failures_alone_have_times() {
+    let mut h = History::default();
+    h.exec(0, 20, 1, "crun run a").exit(3000, 20, 1 << 8);
+    h.exec(10_000, 30, 1, "crun run b").exit(17_000, 30, 1 << 8);
+    let mut figures = Figures::default();
+    h.told().iter().for_each(|start| figures.add(start));
+    let told: Vec<_> = figures
+        .each()
+        .map(|(_, part, f)| (part, f.count, f.failed, f.max_ns()))
+        .collect();
+    let row = |part: &str| (part.to_owned(), 2, 2, 7_000_000);
+    assert_eq!(told, [row("launch"), row("total")]);
+    // One that passes stands for itself.
+    let mut well = History::default();
+    crun_to_setup(&mut well, 0, 20, "crun run c");
+    well.exec(4000, 23, 20, "sh");
+    well.told().iter().for_each(|start| figures.add(start));
+    let total = figures.each().find(|(_, part, _)| part == "total");
+    let total = total.map(|(_, _, f)| (f.count, f.failed, f.max_ns()));
+    assert_eq!(total, Some((3, 2, 4_000_000)));
+}
+
 #[test]
 fn figures_keep_failures_apart() {
     let mut h = History::default();
@@ -255,15 +279,7 @@ fn figures_keep_failures_apart() {
         .each()
         .map(|(action, part, f)| (action.to_owned(), part, f.count, f.failed, f.max_ns()))
         .collect();
-    let row = |part: &str, failed, max| {
-        (
-            "crun exec".to_owned(),
-            part.to_owned(),
-            3,
-            failed,
-            Some(max),
-        )
-    };
+    let row = |part: &str, failed, max| ("crun exec".to_owned(), part.to_owned(), 3, failed, max);
     let expected = [
         row("launch", 0, 3_000_000),
         row("setup", 1, 2_000_000),

@@ -24,7 +24,7 @@ pub fn live(
         return Err("--anatomy follows what it needs: --follow does not go with it".to_owned());
     }
     anatomy(&mut kernel, &view);
-    let view = resolved(view, rows)?;
+    let view = resolved(view, rows, &kernel)?;
     let places = live.record.is_some() || view.shows_places();
     kernel.runtimes = kernel.from_outside() || places;
     kernel.forks = view.tree && !view.anatomy;
@@ -67,7 +67,7 @@ pub fn report(report: ReportArgs) -> Result<Request, String> {
     if report.view.top.is_some() {
         return Err("--top is for live tracing: a recording is over".to_owned());
     }
-    let view = resolved(report.view, rows)?;
+    let view = resolved(report.view, rows, &kernel)?;
     Ok(request(Origin::Replay(kernel, report.recordings), view))
 }
 
@@ -107,7 +107,7 @@ fn filters(args: FilterArgs) -> (KernelFilter, RowFilter) {
     (kernel, rows)
 }
 
-fn resolved(args: ViewArgs, rows: RowFilter) -> Result<View, String> {
+fn resolved(args: ViewArgs, rows: RowFilter, kernel: &KernelFilter) -> Result<View, String> {
     let format = match (args.json, args.csv) {
         (true, _) => Format::Json,
         (_, true) => Format::Csv,
@@ -121,7 +121,9 @@ fn resolved(args: ViewArgs, rows: RowFilter) -> Result<View, String> {
         );
     }
     let color = args.color.decide();
+    let filtered = !kernel.takes_all() || rows.line.is_some();
     Ok(View {
+        lists_before: filtered || args.verbose,
         rows,
         quiet: args.quiet || args.top.is_some(),
         anatomy: args.anatomy,

@@ -20,6 +20,8 @@ pub struct Subject<'a> {
     pub place: Option<Place>,
     /// See [`Execution::part_of`].
     pub part_of: Option<ProcessId>,
+    /// It ran before anything was seen.
+    pub ran_before: bool,
 }
 
 impl<'a> From<&'a Execution> for Subject<'a> {
@@ -32,6 +34,7 @@ impl<'a> From<&'a Execution> for Subject<'a> {
             container: execution.container.as_deref(),
             place: execution.place,
             part_of: execution.part_of,
+            ran_before: !execution.start_known,
         }
     }
 }
@@ -60,6 +63,14 @@ impl Pair {
             .collect();
         running.sort_by_key(|execution| (execution.start_ns, execution.process));
         running
+    }
+
+    /// All that runs still, in no order.
+    pub fn subjects(&self) -> impl Iterator<Item = Subject<'_>> {
+        self.processes.iter().filter_map(|(id, process)| {
+            let open = process.open.as_ref()?;
+            Some(open.subject(*id))
+        })
     }
 
     /// What runs in this process still.
@@ -111,6 +122,7 @@ impl Open {
             container: None,
             place: self.place,
             part_of: self.part_of,
+            ran_before: !self.start_known,
         }
     }
 }

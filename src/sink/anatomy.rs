@@ -16,7 +16,9 @@ use crate::clock::Clock;
 use crate::event::{End, WaitStatus};
 use crate::row::Row;
 use crate::summary::Summary;
-use crate::text::{cut, pad, printable, push_argv, push_number, push_seconds, short_duration};
+use crate::text::{
+    cut, pad, printable, push_argv, push_number, push_seconds, short_duration, short_id,
+};
 
 /// A start, and how its times are shown.
 #[derive(Debug, Clone, Copy)]
@@ -136,15 +138,7 @@ fn container(start: &Start) -> Option<String> {
 /// A name, else an id.
 fn named(row: &StartRow<'_>) -> Option<String> {
     let name = row.name.map(str::to_owned);
-    name.or_else(|| container(row.start).map(short_id))
-}
-
-/// Of the 64 digits that engines give, twelve, as they show them.
-fn short_id(mut id: String) -> String {
-    if id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit()) {
-        id.truncate(12);
-    }
-    id
+    name.or_else(|| container(row.start).map(|id| short_id(&id).to_owned()))
 }
 
 /// `255`, `SIGKILL`; nothing where it is not known.
@@ -290,7 +284,6 @@ pub fn write_figures(out: &mut dyn Write, figures: &Figures) -> io::Result<()> {
     head.extend(PERCENTILES.iter().map(|(name, _)| *name));
     head.push("max");
     table.set_header(head);
-    let duration = |ns: Option<u64>| ns.map_or_else(|| NONE.to_owned(), short_duration);
     for (action, phase, figure) in figures.each() {
         let mut cells = vec![
             action.to_owned(),
@@ -299,8 +292,8 @@ pub fn write_figures(out: &mut dyn Write, figures: &Figures) -> io::Result<()> {
             figure.failed.to_string(),
         ];
         let percentiles = PERCENTILES.iter();
-        cells.extend(percentiles.map(|(_, p)| duration(figure.percentile_ns(*p))));
-        cells.push(duration(figure.max_ns()));
+        cells.extend(percentiles.map(|(_, p)| short_duration(figure.percentile_ns(*p))));
+        cells.push(short_duration(figure.max_ns()));
         table.add_row(cells);
     }
     for column in table.column_iter_mut().skip(2) {

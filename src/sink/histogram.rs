@@ -71,7 +71,7 @@ pub fn write_text(out: &mut dyn Write, key: Key, stats: &Stats) -> io::Result<()
     table.set_header(head);
     for (name, group) in stats.groups() {
         let mut cells = vec![
-            name.to_owned(),
+            key.shown(name).to_owned(),
             group.count.to_string(),
             group.failed.to_string(),
             short_duration(group.min_ns),
@@ -96,7 +96,7 @@ pub fn write_text(out: &mut dyn Write, key: Key, stats: &Stats) -> io::Result<()
         writeln!(out, "{}", line.trim_end())?;
     }
     for (name, group) in stats.groups() {
-        write_bars(out, name, group)?;
+        write_bars(out, key.shown(name), group)?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::loss::Losses;
 use crate::pipeline::{Pipeline, Totals};
 use crate::row::{Column, Row};
 use crate::stats::Stats;
-use crate::text::cut;
+use crate::text::{cut, short_id};
 
 /// Intervals that a trend remembers.
 pub const TREND: usize = 30;
@@ -208,7 +208,7 @@ impl Gatherer {
                     let track = self.tracks.get(name);
                     let means = track.map(|track| track.means_us.iter().copied().collect());
                     GroupRow {
-                        name: name.to_owned(),
+                        name: short_id(name).to_owned(),
                         count: group.count,
                         failed: group.failed,
                         rate: track.map_or(0.0, |track| track.rate),
@@ -259,7 +259,7 @@ fn running_row(row: &Row<'_>, quote: bool) -> RunningRow {
         pid: execution.process.tgid,
         age_ns: execution.time_ns(),
         ran_before: !execution.start_known,
-        container: row.labels.name_or_id().map(str::to_owned),
+        container: row.labels.name_or_id().map(|id| short_id(id).to_owned()),
         argv,
     }
 }
