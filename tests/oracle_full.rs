@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 const BUFFER: &str = "64K";
 
 /// Processes that the table has room for.
-const ROOM: usize = 101;
+const ROOM: usize = 11;
 
 /// Levels of cgroups that the test for a subtree climbs.
 const LEVELS: usize = 96;
@@ -65,7 +65,7 @@ fn a_full_buffer() {
     let Some(bed) = Bed::new() else { return };
     let tracer = bed.trace(&["-c", bed.cgroup.path(), "--strict", "--buffer", BUFFER]);
     tracer.signal(Signal::SIGSTOP);
-    let report = bed.workload().run(&["two-exit", "509", "3"]);
+    let report = bed.workload().run(&["two-exit", "1009", "3"]);
     tracer.signal(Signal::SIGCONT);
     let observed = tracer.stop_by(Signal::SIGINT);
     is_told(&observed, "that found the buffer full");
@@ -132,7 +132,7 @@ fn a_full_table() {
     command.arg(text(&pid_max)).arg(execlat());
     let args = ["-c", bed.cgroup.path(), "--strict"];
     let tracer = Tracer::start_by(bed.scratch.path(), command, &probe_args(), &args);
-    let report = bed.workload().run(&["crowd", "251"]);
+    let report = bed.workload().run(&["crowd", "31"]);
     let observed = tracer.stop_by(Signal::SIGINT);
     is_told(&observed, "not tracked, the table was full");
     assert_eq!(causes(&observed), ["table_full"]);
