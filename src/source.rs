@@ -15,6 +15,7 @@ mod now;
 mod perf;
 mod plain_file;
 mod privilege;
+mod readers;
 mod scan;
 mod states;
 mod sys;

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::mem::MaybeUninit;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -19,8 +19,9 @@ use super::host::Facts;
 use super::hosts::Hosts;
 use super::now::{monotonic_ns, wall_offset_ns};
 use super::perf::PerfBuffer;
-use super::scan::{LeftOuts, Scan};
-use super::{About, Alive, Batch, Ending, Source, iter, load};
+use super::readers::{self, Readers};
+use super::scan::{self, Argvs, LeftOuts, Scan};
+use super::{About, Alive, Batch, Ending, Source, containers, engines, iter, load};
 use crate::config::{KernelFilter, Live as Config};
 use crate::doctor;
 use crate::loss::SourceLosses;
@@ -39,6 +40,12 @@ const SLACK_NS: u64 = 20_000_000;
 
 /// After a loss, all processes are looked at, but not more often than this.
 const LOOK_EVERY_NS: u64 = 1_000_000_000;
+
+/// A command line of what runs already is waited for so long, and a container's name: both
+/// are read in microseconds. Where a container is nobody waits for: a disk may take its time.
+const ARGV_PATIENCE: Duration = Duration::from_millis(200);
+const NAME_PATIENCE: Duration = Duration::from_millis(100);
+const PLACE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A wall clock that moved by less than this is still the same: two clocks are not
 /// read at the same instant.
@@ -65,6 +72,8 @@ pub struct Live {
     /// were listed.
     waiting: Vec<u8>,
     malformed: u64,
+    /// Processes that ran before, whose argv could not be read in time.
+    argv_unread: u64,
     /// Of what ran before.
     left_out_running: LeftOut,
     losses_seen: u64,
@@ -86,6 +95,13 @@ impl Live {
     /// # Errors
     /// This host or user cannot trace; the message says what is missing.
     pub fn open(config: &Config) -> Result<Live> {
+        // First: while there is nothing that they could hold on to.
+        let [argvs, names, places] = readers::start([
+            (&scan::answer, ARGV_PATIENCE),
+            (&engines::answer, NAME_PATIENCE),
+            (&containers::answer, PLACE_PATIENCE),
+        ])
+        .context("failed to start a process that reads files")?;
         let facts = Facts::read();
         // What the kernel would refuse later in words that help nobody.
         let checks = doctor::judge(&facts);
@@ -95,8 +111,10 @@ impl Live {
         let (flavour, why) = attach::choose(config.probe, &facts)?;
         let plan = load::plan(&config.filter)?;
         // Reads its first files while the kernel side is loaded.
-        let containers = config.filter.runtimes.then(Containers::start);
-        let containers = containers.transpose()?;
+        let containers = match config.filter.runtimes {
+            true => Some(Containers::start(places)?),
+            false => None,
+        };
         let mut notes = vec![format!("{} flavour: {why}", flavour.name())];
 
         // One per process, for as long as it lives.
@@ -141,12 +159,13 @@ impl Live {
             attached: Some(attached),
             scan_link,
             perf,
-            engines: config.names.then(|| Engines::new(Path::new("/"))),
+            engines: config.names.then(|| Engines::new(engines::by(names))),
             hosts: Hosts::default(),
             containers,
             skel,
             waiting: Vec::new(),
             malformed: 0,
+            argv_unread: 0,
             left_out_running: LeftOut::default(),
             warnings: doctor::warnings(&checks).collect(),
             lists_all: !facts.pid_namespace,
@@ -160,7 +179,7 @@ impl Live {
         if config.filter.from_outside() {
             live.list_cgroups(&plan.directories)?;
         }
-        live.take_in(config, plan.shown.id)?;
+        live.take_in(config, plan.shown.id, argvs)?;
         live.skipped_before = live.skipped_programs();
         Ok(live)
     }
@@ -197,7 +216,7 @@ impl Live {
         Ok(())
     }
 
-    fn take_in(&mut self, config: &Config, shown_hierarchy: u32) -> Result<()> {
+    fn take_in(&mut self, config: &Config, shown_hierarchy: u32, argvs: Readers) -> Result<()> {
         let own_tgid = self.bss().own_tgid;
         let bss = self.skel.maps.bss_data.as_deref_mut();
         let bss = bss.context("the BPF object has no .bss")?;
@@ -208,11 +227,12 @@ impl Live {
             set_commit: &mut |on| bss.scan_commit = u32::from(on),
             filter: &config.filter,
             args_bytes: config.args_bytes,
+            argvs: Argvs::new(argvs, config.args_bytes.max(scan::NAME_BYTES)),
             shown_hierarchy,
             named: HashSet::new(),
             contained: HashMap::new(),
             left_out: LeftOuts::default(),
-            own_tgid,
+            ours: HashSet::from([own_tgid]),
             proc_is_ours: proc_calls_us() == Some(own_tgid),
             drain: &mut |out| drain(perf, malformed, out),
         };
@@ -220,6 +240,7 @@ impl Live {
             scan.run(&mut self.waiting)?;
         }
         self.left_out_running = scan.left_out.count();
+        self.argv_unread = scan.argvs.unread();
         bss.scan_over = 1;
         Ok(())
     }
@@ -342,6 +363,8 @@ impl Source for Live {
         let mut losses = self.counted.clone().unwrap_or_else(|| self.count());
         losses.malformed = self.malformed;
         losses.places_unread = self.containers.as_ref().map_or(0, Containers::unread);
+        losses.names_unread = self.engines.as_ref().map_or(0, Engines::unread);
+        losses.argv_unread = self.argv_unread;
         losses.skipped.clone_from(&self.skipped);
         losses
     }

@@ -35,6 +35,8 @@ impl Live {
             cgroup_names: sum(|c| c.names_failed),
             malformed: 0,
             places_unread: 0,
+            names_unread: 0,
+            argv_unread: 0,
         }
     }
 
