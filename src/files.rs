@@ -5,11 +5,15 @@
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use rustix::fs::{FileType, fstat};
+use rustix::fs::{FileType, OFlags, fcntl_setfl, fstat};
+
+use crate::output::say;
 
 /// A regular file, whatever it is called.
 type Inode = (u64, u64);
@@ -50,7 +54,11 @@ impl Files {
         let open = || {
             let mut options = OpenOptions::new();
             options.write(true).create(true).truncate(false).mode(0o600);
-            let file = options.open(path)?;
+            let is_pipe = fs::metadata(path).is_ok_and(|meta| meta.file_type().is_fifo());
+            let file = match is_pipe {
+                true => open_pipe(path)?,
+                false => options.open(path)?,
+            };
             let meta = file.metadata()?;
             io::Result::Ok((file, inode(&meta)))
         };
@@ -89,6 +97,27 @@ impl Files {
         }
         self.named.push(inode);
         Ok(())
+    }
+}
+
+/// To open a named pipe is to wait for its reader: whoever runs this is to know.
+fn open_pipe(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let now = options.write(true).custom_flags(libc::O_NONBLOCK);
+    match now.open(path) {
+        // It is not opened once more: whoever reads it would meet its end in between.
+        Ok(file) => {
+            fcntl_setfl(&file, OFlags::empty())?;
+            Ok(file)
+        }
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => {
+            let name = path.display();
+            say(format_args!(
+                "waiting for a reader of the named pipe {name}"
+            ));
+            OpenOptions::new().write(true).open(path)
+        }
+        Err(error) => Err(error),
     }
 }
 
