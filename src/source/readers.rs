@@ -31,7 +31,9 @@ pub const COMM: [u8; 16] = *b"execlat-reader\0\0";
 /// Processes of one kind that may hang; then nothing more is read.
 const READERS: usize = 5;
 /// So much is asked ahead: it fits into a socket's buffer, so that nobody waits to write.
-const AHEAD_BYTES: usize = 32 << 10;
+const AHEAD_BYTES: usize = 64 << 10;
+/// What a question takes of that beside its bytes, however short it is.
+const OVERHEAD_BYTES: usize = 1 << 10;
 /// A question that is longer is not asked.
 const QUESTION_MAX_BYTES: usize = 64 << 10;
 /// Who has not answered for this many times the patience is given up even if it could
@@ -206,6 +208,10 @@ fn answer_all(mut socket: UnixStream, mut answer: Answer) -> io::Result<()> {
     }
 }
 
+fn cost(question: &Question) -> usize {
+    question.bytes.len() + OVERHEAD_BYTES
+}
+
 fn send(socket: &mut UnixStream, bytes: &[u8], last: u32) -> io::Result<()> {
     let mut whole = Vec::with_capacity(4 + bytes.len());
     whole.extend_from_slice(&(bytes.len() as u32 | last).to_ne_bytes());
@@ -267,13 +273,13 @@ impl Reader {
         let (mut sent, mut ahead) = (next, 0);
         loop {
             while let Some(question) = questions.get(sent)
-                && (sent == next || ahead + question.bytes.len() <= AHEAD_BYTES)
+                && (sent == next || ahead + cost(question) <= AHEAD_BYTES)
             {
                 if send(&mut self.socket, &question.bytes, 0).is_err() {
                     self.ended = true;
                     return next;
                 }
-                ahead += question.bytes.len();
+                ahead += cost(question);
                 self.owes += 1;
                 sent += 1;
             }
@@ -287,7 +293,7 @@ impl Reader {
                     }
                     if last {
                         heard(next, Heard::All);
-                        ahead -= questions[next].bytes.len();
+                        ahead -= cost(&questions[next]);
                         self.owes -= 1;
                         next += 1;
                     }

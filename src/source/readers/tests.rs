@@ -73,6 +73,10 @@ fn each_question_is_answered_in_its_turn() {
         expected.push((at, Heard::All));
     }
     assert!(heard(&mut readers, &texts) == expected);
+    // Many short ones fill a socket by their number.
+    let many = heard(&mut readers, &["short"; 3001]);
+    let given_up = many.iter().filter(|(_, heard)| *heard == Heard::GivenUp);
+    assert_eq!(given_up.count(), 0);
     // One that is too long is not asked, and hinders no other.
     let too_long = "z".repeat(QUESTION_MAX_BYTES + 1);
     let found = heard(&mut readers, &[&too_long, "short"]);
