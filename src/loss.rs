@@ -28,6 +28,12 @@ pub struct SourceLosses {
     /// Containers whose place could not be read from disk in time.
     #[serde(default)]
     pub places_unread: u64,
+    /// Containers whose name could not be read from disk in time.
+    #[serde(default)]
+    pub names_unread: u64,
+    /// Processes that ran before, whose argv could not be read in time.
+    #[serde(default)]
+    pub argv_unread: u64,
     /// No loss: what a copy of a program saw that the kernel skipped.
     #[serde(default)]
     pub made_good: u64,
@@ -44,6 +50,8 @@ impl SourceLosses {
         self.cgroup_names = self.cgroup_names.saturating_add(other.cgroup_names);
         self.malformed = self.malformed.saturating_add(other.malformed);
         self.places_unread = self.places_unread.saturating_add(other.places_unread);
+        self.names_unread = self.names_unread.saturating_add(other.names_unread);
+        self.argv_unread = self.argv_unread.saturating_add(other.argv_unread);
         self.made_good = self.made_good.saturating_add(other.made_good);
     }
 }
@@ -70,6 +78,10 @@ pub struct Losses {
     pub cgroup_names: u64,
     /// Containers whose place could not be read from disk in time.
     pub places_unread: u64,
+    /// Containers whose name could not be read from disk in time.
+    pub names_unread: u64,
+    /// Processes that ran before, whose argv could not be read in time.
+    pub argv_unread: u64,
     /// Ends of executions whose start was lost.
     pub finishes_without_start: u64,
     /// Executions whose end was lost.
@@ -96,6 +108,8 @@ impl Losses {
             cgroup_unknown: source.cgroup_unknown,
             cgroup_names: source.cgroup_names,
             places_unread: source.places_unread,
+            names_unread: source.names_unread,
+            argv_unread: source.argv_unread,
             finishes_without_start: unpaired.finishes_without_start,
             starts_without_finish: unpaired.starts_without_finish,
             late_records: unpaired.late_records,
@@ -106,7 +120,7 @@ impl Losses {
 
     /// Each cause with its number, as a person reads it: what, of one and of several,
     /// and what became of it.
-    fn causes(&self) -> [(u64, [&'static str; 2], &'static str); 13] {
+    fn causes(&self) -> [(u64, [&'static str; 2], &'static str); 15] {
         const RECORDS: [&str; 2] = ["record", "records"];
         [
             (
@@ -143,6 +157,16 @@ impl Losses {
                 self.places_unread,
                 ["container", "containers"],
                 "whose place on disk could not be read in time",
+            ),
+            (
+                self.names_unread,
+                ["container", "containers"],
+                "whose name on disk could not be read in time",
+            ),
+            (
+                self.argv_unread,
+                ["process", "processes"],
+                "that ran before, whose command line could not be read in time",
             ),
             (
                 self.finishes_without_start,

@@ -6,6 +6,7 @@ pub mod replay;
 
 mod attach;
 mod containers;
+mod drain;
 mod engines;
 pub mod host;
 mod hosts;
@@ -15,7 +16,7 @@ mod now;
 mod perf;
 mod plain_file;
 mod privilege;
-mod reader;
+mod readers;
 mod scan;
 mod states;
 mod sys;

@@ -5,7 +5,7 @@ mod common;
 mod support_cli;
 
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -339,6 +339,34 @@ fn a_fifo_gets_an_export() {
     assert_eq!(ran.status, 0, "{ran:?}");
     let figures: Value = serde_json::from_str(&reader.join().expect("read")).expect("JSON");
     assert!(figures["summary"]["executions"].as_u64() > Some(0));
+}
+
+/// It waits for somebody who reads it, and says so; then all comes, in one piece.
+#[test]
+fn a_fifo_that_nobody_reads_yet_is_named() {
+    let dir = bench();
+    let fifo = dir.path().join("fifo.csv");
+    mknodat(CWD, &fifo, FileType::Fifo, Mode::RWXU, 0).expect("a fifo");
+    let rows: [&[&str]; 3] = [
+        &["report", "day.xl", "-o", "fifo.csv"],
+        &["report", "day.xl", "-Q", "--histogram=fifo.csv"],
+        &["-Q", "-d", "1ms", "-n", "nobody", "--record", "fifo.csv"],
+    ];
+    let live = root().is_some();
+    for args in rows.iter().filter(|args| live || args[0] == "report") {
+        let mut command = execlat(dir.path(), args);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("execlat");
+        let mut said = BufReader::new(child.stderr.take().expect("a pipe"));
+        let mut line = String::new();
+        said.read_line(&mut line).expect("UTF-8");
+        let due = "execlat: waiting for a reader of the named pipe fifo.csv\n";
+        assert_eq!(line, due, "{args:?}");
+        let read = fs::read(&fifo).expect("all of it");
+        assert!(!read.is_empty(), "{args:?}");
+        let status = common::tracer::wait(&mut child, "execlat");
+        assert!(status.success(), "{args:?}: {status}");
+    }
 }
 
 /// Only who reads what we write can end us by going.

@@ -11,10 +11,14 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use rustix::fs::{
-    CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, Stat, fstat, fstatfs, openat, readlinkat,
+    CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, Stat, fcntl_setfl, fstat, fstatfs, openat,
+    readlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
+
+use crate::output::say;
+use crate::text::printable;
 
 /// As many links as the kernel follows.
 const LINKS_MAX: u32 = 40;
@@ -174,12 +178,35 @@ fn make(dir: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
 
 /// Opens what was looked at, and nothing that has taken its place.
 fn open_same(dir: &OwnedFd, name: &OsStr, there: &Stat) -> Result<OwnedFd> {
-    let file = openat(dir, name, WRITE | OFlags::NOFOLLOW, Mode::empty())?;
+    let flags = WRITE | OFlags::NOFOLLOW;
+    let file = match FileType::from_raw_mode(there.st_mode) {
+        FileType::Fifo => open_fifo(dir, name, flags)?,
+        _ => openat(dir, name, flags, Mode::empty())?,
+    };
     let now = fstat(&file)?;
     if (now.st_dev, now.st_ino) != (there.st_dev, there.st_ino) {
         bail!("another file has taken its place meanwhile");
     }
     Ok(file)
+}
+
+/// To open a named pipe is to wait for its reader: whoever runs this is to know.
+fn open_fifo(dir: &OwnedFd, name: &OsStr, flags: OFlags) -> Result<OwnedFd> {
+    match openat(dir, name, flags | OFlags::NONBLOCK, Mode::empty()) {
+        // It is not opened once more: whoever reads it would meet its end in between.
+        Ok(file) => {
+            fcntl_setfl(&file, OFlags::empty())?;
+            Ok(file)
+        }
+        Err(Errno::NXIO) => {
+            let shown = printable(name.as_bytes());
+            say(format_args!(
+                "waiting for a reader of the named pipe {shown}"
+            ));
+            Ok(openat(dir, name, flags, Mode::empty())?)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn found(file: OwnedFd, before: Option<&Stat>) -> Result<Found> {

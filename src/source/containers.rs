@@ -1,6 +1,7 @@
 //! Places of containers that no record tells: what runtimes keep on disk of them, asked as
 //! they are met, and the cgroups that are there when tracing begins.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -9,7 +10,9 @@ use anyhow::{Context as _, Result};
 
 use super::Places;
 use super::hosts::Hosts;
-use super::states::States;
+use super::readers::{Answer, Readers};
+use super::states::{self, States};
+use super::targets;
 use crate::container_cgroups::IDS_MAX;
 use crate::event::Image;
 use crate::runtime;
@@ -24,6 +27,17 @@ const CGROUPS_MAX: usize = IDS_MAX / 2;
 /// by then the pipeline decides by what it knows.
 const UNPLACED_MAX: usize = 1024;
 const UNPLACED_LASTS: Duration = Duration::from_secs(1);
+
+/// What a reader of states does on this host.
+pub fn answer() -> Answer {
+    states::answer(Path::new("/"), || {
+        // Without cgroups, those of crun and youki are nowhere.
+        let hierarchies = targets::hierarchies().unwrap_or_default();
+        let mounts = hierarchies.iter().filter_map(|one| one.mount.to_str());
+        let mounts: BTreeSet<String> = mounts.map(str::to_owned).collect();
+        mounts.into_iter().collect()
+    })
+}
 
 /// What is found beside the records.
 pub struct Containers {
@@ -40,8 +54,8 @@ impl Containers {
     ///
     /// # Errors
     /// There can be no thread.
-    pub fn start() -> Result<Containers> {
-        let states = States::start(Path::new("/"));
+    pub fn start(readers: Readers) -> Result<Containers> {
+        let states = States::start(readers);
         Ok(Containers {
             states: states.context("failed to start a thread")?,
             cgroups: Vec::new(),

@@ -5,11 +5,13 @@
 //! Paths come from command lines too. Only those of root, outside of any container, are
 //! followed, and not through /proc to where another mount namespace begins: its owner
 //! would choose what is read, and how long that takes. An id never leads out of its
-//! directory, and only plain files of a bounded size are read.
+//! directory, and only plain files of a bounded size are read. Another process reads them:
+//! any of them may be where a read hangs.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +19,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 
 use super::hosts::Hosts;
 use super::plain_file::contents;
+use super::readers::{Answer, Heard, Question, Readers};
 use super::{Batch, ContainerName};
 use crate::container;
 use crate::engine;
@@ -59,22 +62,63 @@ struct Store {
     names: HashMap<String, String>,
 }
 
+/// It could not be read in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Late;
+
+/// Looks up what a container is called, by its id and perhaps its bundle.
+pub type LookUp = Box<dyn FnMut(&str, Option<&Path>) -> Result<Option<String>, Late>>;
+
+/// Has readers look it up.
+pub fn by(mut readers: Readers) -> LookUp {
+    Box::new(move |id, bundle| {
+        let bundle = bundle.map(|path| path.as_os_str().as_bytes());
+        let bytes = serde_json::to_vec(&(id, bundle)).map_err(|_| Late)?;
+        let about = bundle.unwrap_or_default().to_vec();
+        let mut found = Err(Late);
+        let mut name = None;
+        readers.ask(&[Question { about, bytes }], &mut |_, heard| match heard {
+            Heard::Piece(bytes) => name = String::from_utf8(bytes).ok(),
+            Heard::All => found = Ok(name.take()),
+            Heard::GivenUp => {}
+        });
+        found
+    })
+}
+
+/// What a reader does on this host.
+pub fn answer() -> Answer {
+    let mut disk = Disk::new(Path::new("/"));
+    Box::new(move |question, say| {
+        if let Ok((id, bundle)) = serde_json::from_slice::<(String, Option<Vec<u8>>)>(question) {
+            let bundle = bundle.map(|path| PathBuf::from(OsString::from_vec(path)));
+            if let Some(name) = disk.look_up(&id, bundle.as_deref()) {
+                say(name.as_bytes());
+            }
+        }
+    })
+}
+
 /// The engines of this host.
-#[derive(Debug)]
 pub struct Engines {
-    root: PathBuf,
+    look_up: LookUp,
     met: HashMap<String, Met>,
-    stores: HashMap<PathBuf, Store>,
+    unread: u64,
 }
 
 impl Engines {
-    /// Those below a root directory.
-    pub fn new(root: &Path) -> Engines {
+    /// As far as this finds their containers.
+    pub fn new(look_up: LookUp) -> Engines {
         Engines {
-            root: root.to_owned(),
+            look_up,
             met: HashMap::new(),
-            stores: HashMap::new(),
+            unread: 0,
         }
+    }
+
+    /// Containers whose name could not be read in time.
+    pub fn unread(&self) -> u64 {
+        self.unread
     }
 
     /// Adds the names of the containers that a batch meets for the first time. It reads
@@ -117,11 +161,29 @@ impl Engines {
         if self.met.len() >= MET_MAX {
             self.met.clear();
         }
-        let name = self.look_up(id, bundle);
+        let found = (self.look_up)(id, bundle);
+        self.unread += u64::from(found.is_err());
+        let name = found.unwrap_or_default();
         let met = if name.is_some() { Met::Done } else { now };
         self.met.insert(id.to_owned(), met);
         let id = id.to_owned();
         name.map(|name| ContainerName { id, name })
+    }
+}
+
+/// What engines keep below a root directory.
+#[derive(Debug)]
+struct Disk {
+    root: PathBuf,
+    stores: HashMap<PathBuf, Store>,
+}
+
+impl Disk {
+    fn new(root: &Path) -> Disk {
+        Disk {
+            root: root.to_owned(),
+            stores: HashMap::new(),
+        }
     }
 
     fn look_up(&mut self, id: &str, bundle: Option<&Path>) -> Option<String> {

@@ -1,9 +1,9 @@
 //! The live kernel as a source: loads and attaches the kernel side, reads its
 //! buffers, and accounts for what it could not deliver.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::mem::MaybeUninit;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -12,16 +12,17 @@ use libbpf_rs::{Link, OpenObject};
 
 use super::attach::{self, Attached, Flavour};
 use super::containers::Containers;
+use super::drain::Drain;
 use super::engines::Engines;
 use super::host::Facts;
 use super::hosts::Hosts;
 use super::iter::CgroupNames;
 use super::now::{monotonic_ns, wall_offset_ns};
 use super::perf::PerfBuffer;
-use super::reader::Reader;
-use super::scan::{LeftOuts, Scan};
+use super::readers::{self, Readers};
+use super::scan::{self, Argvs, LeftOuts, Scan};
 use super::watch::Watch;
-use super::{About, Alive, Batch, Ending, Source, iter, load, viewpoint};
+use super::{About, Alive, Batch, Ending, Source, containers, engines, iter, load, viewpoint};
 use crate::config::{KernelFilter, Live as Config};
 use crate::doctor;
 use crate::loss::SourceLosses;
@@ -44,6 +45,12 @@ const LOOK_EVERY_NS: u64 = 1_000_000_000;
 /// 1 µs for each process.
 const LOOK_ANYHOW_NS: u64 = 60_000_000_000;
 
+/// A command line of what runs already is waited for so long, and a container's name: both
+/// are read in microseconds. Where a container is nobody waits for: a disk may take its time.
+const ARGV_PATIENCE: Duration = Duration::from_millis(200);
+const NAME_PATIENCE: Duration = Duration::from_millis(100);
+const PLACE_PATIENCE: Duration = Duration::from_secs(2);
+
 /// A wall clock that moved by less than this is still the same: two clocks are not
 /// read at the same instant.
 const WALL_STEP_NS: u64 = 1_000_000;
@@ -63,7 +70,7 @@ pub struct Live {
     lists_all: bool,
     attached: Option<Attached>,
     scan_link: Link,
-    reader: Reader,
+    drain: Drain,
     /// Cgroups that are no container's.
     hosts: Hosts,
     engines: Option<Engines>,
@@ -73,6 +80,8 @@ pub struct Live {
     /// Records for the next batch, of what ran already.
     waiting: Vec<u8>,
     malformed: u64,
+    /// Processes that ran before, whose argv could not be read in time.
+    argv_unread: u64,
     /// Of what ran before.
     left_out_running: LeftOut,
     losses_seen: u64,
@@ -94,6 +103,13 @@ impl Live {
     /// # Errors
     /// This host or user cannot trace; the message says what is missing.
     pub fn open(config: &Config) -> Result<Live> {
+        // First: while there is nothing that they could hold on to.
+        let [argvs, engine_files, state_files] = readers::start([
+            (&scan::answer, ARGV_PATIENCE),
+            (&engines::answer, NAME_PATIENCE),
+            (&containers::answer, PLACE_PATIENCE),
+        ])
+        .context("failed to start a process that reads files")?;
         let facts = Facts::read();
         // What the kernel would refuse later in words that help nobody.
         let checks = doctor::judge(&facts);
@@ -120,7 +136,7 @@ impl Live {
         let (pages, watermark) = load::buffer_pages(config.buffer_bytes, cpus);
         let perf = PerfBuffer::new(&skel.maps.events, pages, watermark)
             .with_context(|| load::buffer_advice(pages, cpus))?;
-        let reader = Reader::start(perf, ROUND)?;
+        let drain = Drain::start(perf, ROUND)?;
         notes.push(format!(
             "perf buffer: {} KiB for each of {cpus} CPUs, woken at {} KiB",
             pages as u64 * load::page_bytes() / 1024,
@@ -139,8 +155,10 @@ impl Live {
         let own_tgid = told.map_or(0, |bss| bss.own_tgid);
         let own_cgroup = viewpoint::own_cgroup(&listed, own_tgid, &names);
         // Reads its first files while the probes are attached; with the clock set.
-        let containers = config.filter.runtimes.then(Containers::start);
-        let containers = containers.transpose()?;
+        let containers = match config.filter.runtimes {
+            true => Some(Containers::start(state_files)?),
+            false => None,
+        };
         let progs = &skel.progs;
         let mut attached = attach::attach(progs, flavour, &config.filter, tells_status, copies)?;
         notes.append(&mut attached.notes);
@@ -153,14 +171,17 @@ impl Live {
             notes,
             attached: Some(attached),
             scan_link,
-            reader,
-            engines: config.names.then(|| Engines::new(Path::new("/"))),
+            drain,
+            engines: config
+                .names
+                .then(|| Engines::new(engines::by(engine_files))),
             hosts: Hosts::default(),
             containers,
             watch: Watch::new(&plan),
             skel,
             waiting: Vec::new(),
             malformed: 0,
+            argv_unread: 0,
             left_out_running: LeftOut::default(),
             warnings: doctor::warnings(&checks).collect(),
             lists_all: !facts.pid_namespace,
@@ -174,7 +195,7 @@ impl Live {
         if config.filter.from_outside() {
             live.list_cgroups(&plan.directories);
         }
-        live.adopt(config, names, live_ns)?;
+        live.adopt(config, names, argvs, live_ns)?;
         live.skipped_before = live.skipped_programs();
         Ok(live)
     }
@@ -217,7 +238,13 @@ impl Live {
         }
     }
 
-    fn adopt(&mut self, config: &Config, names: CgroupNames, live_ns: u64) -> Result<()> {
+    fn adopt(
+        &mut self,
+        config: &Config,
+        names: CgroupNames,
+        argvs: Readers,
+        live_ns: u64,
+    ) -> Result<()> {
         let own_tgid = self.bss().own_tgid;
         let bss = self.skel.maps.bss_data.as_deref_mut();
         let bss = bss.context("the BPF object has no .bss")?;
@@ -227,6 +254,7 @@ impl Live {
             set_commit: &mut |on| bss.scan_commit = u32::from(on),
             filter: &config.filter,
             args_bytes: config.args_bytes,
+            argvs: Argvs::new(argvs, config.args_bytes.max(scan::NAME_BYTES)),
             names,
             contained: HashMap::new(),
             left_out: LeftOuts::default(),
@@ -235,13 +263,14 @@ impl Live {
                 true => "",
                 false => PIDS_HINT,
             },
-            own_tgid,
+            ours: HashSet::from([own_tgid]),
             proc_is_ours: proc_calls_us() == Some(own_tgid),
         };
         if !config.filter.command {
             scan.run(&mut self.waiting)?;
         }
         self.left_out_running = scan.left_out.count();
+        self.argv_unread = scan.argvs.unread();
         bss.scan_over = 1;
         Ok(())
     }
@@ -262,7 +291,7 @@ impl Live {
     /// Takes all that has been read; the horizon is from before, so that what is later than
     /// it may be missing, and nothing else.
     fn read(&mut self, batch: &mut Batch) -> Result<()> {
-        let read_ns = self.reader.take(&mut batch.bytes, &mut self.malformed)?;
+        let read_ns = self.drain.take(&mut batch.bytes, &mut self.malformed)?;
         batch.bytes.append(&mut self.waiting);
         if self.engines.is_some() || self.containers.is_some() {
             wire::cgroups(&batch.bytes).for_each(|cgroup| self.hosts.note(&cgroup));
@@ -313,7 +342,7 @@ impl Source for Live {
     fn next(&mut self, batch: &mut Batch) -> Result<bool> {
         batch.clear();
         if self.waiting.is_empty() {
-            self.reader.wait(ROUND);
+            self.drain.wait(ROUND);
         }
         self.read(batch)?;
         self.look_for_gone(batch);
@@ -334,7 +363,7 @@ impl Source for Live {
         // Asking is a bpf() call, and the kernel skips probes beside one: so, now.
         self.skipped = self.skipped_since_live();
         self.attached = None;
-        self.reader.finish();
+        self.drain.finish();
         let read = self.read(batch);
         if let Some(containers) = &mut self.containers {
             containers.settle(&mut batch.places);
@@ -355,6 +384,8 @@ impl Source for Live {
         let mut losses = self.counted.clone().unwrap_or_else(|| self.count());
         losses.malformed = self.malformed;
         losses.places_unread = self.containers.as_ref().map_or(0, Containers::unread);
+        losses.names_unread = self.engines.as_ref().map_or(0, Engines::unread);
+        losses.argv_unread = self.argv_unread;
         losses.skipped.clone_from(&self.skipped);
         losses
     }

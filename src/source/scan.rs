@@ -1,23 +1,24 @@
 //! Adopts what runs already. The probes are live before this begins, so what begins,
 //! execs or ends meanwhile is theirs.
 
+mod argv;
 mod left_out;
 mod records;
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File};
-use std::io::{self, Read};
 
 use anyhow::{Context as _, Result};
 use libbpf_rs::{Link, MapCore as _, MapFlags, MapMut};
 
 use super::iter::{CgroupNames, Listed, list_named};
+use super::readers;
 use crate::config::KernelFilter;
 use crate::event::{Argv, ProcessId};
 use crate::filter::name_matches;
 use crate::runtime;
 use crate::skel::types::{xl_exec, xl_flags, xl_limits, xl_tracked_flags, xl_wanted};
 use crate::wire;
+pub use argv::{Argvs, answer};
 pub use left_out::LeftOuts;
 use left_out::Why;
 use records::{append_attach, append_in_exec, append_record};
@@ -26,7 +27,7 @@ use records::{append_attach, append_in_exec, append_record};
 /// passes is followed by its forks alone.
 const PASSES_MAX: usize = 16;
 /// So much of an argv is looked at for the name, whatever is kept.
-const NAME_BYTES: u64 = 4096;
+pub const NAME_BYTES: u32 = 4096;
 
 /// What one run of the scan needs.
 pub struct Scan<'a> {
@@ -40,6 +41,8 @@ pub struct Scan<'a> {
     pub filter: &'a KernelFilter,
     /// The most of an argv that is kept, bytes.
     pub args_bytes: u32,
+    /// Reads them.
+    pub argvs: Argvs,
     /// Names of cgroups that are not reported yet.
     pub names: CgroupNames,
     /// By the pid of a parent, a child that is inside the cgroups asked for: where the parent
@@ -51,8 +54,8 @@ pub struct Scan<'a> {
     pub live_ns: u64,
     /// What to know of pids where one is not found, after a comma or so.
     pub pids_hint: &'static str,
-    /// execlat itself.
-    pub own_tgid: u32,
+    /// execlat itself, and its readers once they are listed.
+    pub ours: HashSet<u32>,
     /// /proc calls processes by the numbers that the kernel side has for them.
     pub proc_is_ours: bool,
 }
@@ -129,6 +132,8 @@ impl Scan<'_> {
         let scope = xl_tracked_flags::XL_T_SCOPE.0;
         let follow = xl_tracked_flags::XL_T_FOLLOW.0;
         let elsewhere = xl_tracked_flags::XL_T_ELSEWHERE.0;
+        note_readers(&listed, &mut self.ours);
+        self.read_ahead(&listed, known);
         let mut candidates = Vec::new();
         let mut rest = listed;
         loop {
@@ -138,8 +143,7 @@ impl Scan<'_> {
             for process in rest {
                 let record = &process.record;
                 let tgid = record.header.tgid;
-                let ends = process.has(xl_flags::XL_F_DEAD) || process.has(xl_flags::XL_F_ENDING);
-                if ends || tgid == self.own_tgid || known.settled.contains(&process.process()) {
+                if self.is_out(&process, known) {
                     continue;
                 }
                 // An earlier image of its own counts as an ancestor.
@@ -156,8 +160,7 @@ impl Scan<'_> {
                 if self.filter.pids.contains(&tgid) {
                     flags |= xl_tracked_flags::XL_T_SCOPE.0;
                 }
-                // It is here for its ancestors, or else its first exec is yet to come.
-                if flags == 0 && record.header.start_ns >= self.live_ns {
+                if flags == 0 && self.is_seen(&process) {
                     undecided.push(process);
                     continue;
                 }
@@ -246,22 +249,46 @@ impl Scan<'_> {
         other.then_some(Why::Uid)
     }
 
-    /// Another process's argv can be read from /proc alone; if it execs meanwhile,
-    /// the kernel side sees that and does not take it in.
-    fn read_args(&self, candidate: &mut Candidate) {
-        if !self.proc_is_ours {
-            candidate.fault = true;
+    /// Whether nothing is to be decided of it, whatever it runs.
+    fn is_out(&self, listed: &Listed, known: &Known) -> bool {
+        listed.has(xl_flags::XL_F_DEAD)
+            || listed.has(xl_flags::XL_F_ENDING)
+            || self.ours.contains(&listed.record.header.tgid)
+            || known.settled.contains(&listed.process())
+    }
+
+    /// Began when the probes were live: if not for its ancestors, its first exec is yet to
+    /// come, or was seen.
+    fn is_seen(&self, listed: &Listed) -> bool {
+        listed.record.header.start_ns >= self.live_ns
+    }
+
+    /// Of whom it is sure to be looked at, the argv is read before, all at once.
+    fn read_ahead(&mut self, listed: &[Listed], known: &Known) {
+        if !self.proc_is_ours || self.filter.scoped() {
             return;
         }
-        let tgid = candidate.listed.record.header.tgid;
-        let kept = u64::from(self.args_bytes).max(NAME_BYTES);
+        let is_due = |process: &&Listed| {
+            let left_out = self.before_its_name(process).is_some();
+            !(left_out || self.is_out(process, known) || self.is_seen(process))
+        };
+        let due: Vec<ProcessId> = listed.iter().filter(is_due).map(Listed::process).collect();
+        self.argvs.read(&due);
+    }
+
+    /// If it execs meanwhile, the kernel side sees that and does not take it in.
+    fn read_args(&mut self, candidate: &mut Candidate) {
+        let found = match self.proc_is_ours {
+            true => self.argvs.of(candidate.listed.process()),
+            false => None,
+        };
         // Empty while the kernel lays out a new image: its exec will tell.
-        match read_cmdline(tgid, kept) {
-            Ok((bytes, true_bytes)) => {
+        match found {
+            Some((bytes, true_bytes)) => {
                 candidate.true_bytes = true_bytes;
                 candidate.args = bytes;
             }
-            Err(_) => candidate.fault = true,
+            None => candidate.fault = true,
         }
     }
 
@@ -329,75 +356,13 @@ impl Scan<'_> {
     }
 }
 
-/// The first bytes of the process's argv and how many there are, by any of its threads:
-/// a leader that left has none. A process may say that its argv lies anywhere in its
-/// memory, and make that as large as it likes: the rest is not read.
-fn read_cmdline(tgid: u32, kept_bytes: u64) -> io::Result<(Vec<u8>, u32)> {
-    for task in fs::read_dir(format!("/proc/{tgid}/task"))? {
-        let task = task?.path();
-        let mut bytes = Vec::new();
-        let file = File::open(task.join("cmdline"));
-        // A thread may end while it is looked at; another one has the same argv.
-        match file.and_then(|file| file.take(kept_bytes).read_to_end(&mut bytes)) {
-            Ok(read) if read > 0 => {
-                let all = match read as u64 == kept_bytes {
-                    true => fs::read_to_string(task.join("stat")).ok(),
-                    false => None,
-                };
-                let all = all.and_then(|stat| args_bytes(&stat));
-                return Ok((bytes, all.unwrap_or(0).max(read as u32)));
+/// Our own readers are not asked for: children of ours by their name, and theirs.
+fn note_readers(listed: &[Listed], ours: &mut HashSet<u32>) {
+    for _ in 0..2 {
+        for Listed { record } in listed {
+            if ours.contains(&record.ppid) && record.comm == readers::COMM {
+                ours.insert(record.header.tgid);
             }
-            Ok(_) | Err(_) => {}
         }
-    }
-    Ok((Vec::new(), 0))
-}
-
-/// How long argv is, by the text of `/proc/PID/stat`: its last fields but two are where
-/// argv begins and ends, and comm may hold anything.
-fn args_bytes(stat: &str) -> Option<u32> {
-    let (_, fields) = stat.rsplit_once(')')?;
-    // The first after comm is the third, state; these are 48 and 49.
-    let mut fields = fields.split_ascii_whitespace().skip(48 - 3);
-    let mut next = || fields.next()?.parse::<u64>().ok();
-    let (start, end) = (next()?, next()?);
-    Some(u32::try_from(end.checked_sub(start)?).unwrap_or(u32::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_a_long_argv_the_first_bytes_are_kept_and_all_are_counted() {
-        let long = "x".repeat(70_001);
-        let mut sleeper = std::process::Command::new("sh")
-            .args(["-c", "read x", &long])
-            .stdin(std::process::Stdio::piped())
-            .spawn()
-            .expect("sh");
-        let all = "sh -c read x ".len() as u32 + 70_001 + 1;
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(120);
-        let found = loop {
-            assert!(std::time::Instant::now() < end, "no shell yet");
-            // Before its exec it is what we are.
-            match read_cmdline(sleeper.id(), 4099) {
-                Ok((bytes, found)) if bytes.starts_with(b"sh\0") => break (bytes.len(), found),
-                _ => std::thread::sleep(std::time::Duration::from_millis(1)),
-            }
-        };
-        let few = read_cmdline(sleeper.id(), 1 << 20).map(|(bytes, all)| (bytes.len() as u32, all));
-        drop(sleeper.stdin.take());
-        sleeper.wait().expect("sh");
-        assert_eq!(found, (4099, all));
-        assert_eq!(few.expect("its argv"), (all, all));
-    }
-
-    #[test]
-    fn a_name_may_look_like_the_end_of_a_name() {
-        let fields: Vec<String> = (3..=52).map(|n: u32| n.to_string()).collect();
-        let stat = format!("7 (a) R 1 (b) {}", fields.join(" "));
-        assert_eq!(args_bytes(&stat), Some(1));
-        assert_eq!(args_bytes("7 (a) R 1"), None);
     }
 }

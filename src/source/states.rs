@@ -1,6 +1,6 @@
 //! Where containers are, from what their runtimes keep on disk ([`crate::state`]). The
-//! files are read in a thread of its own, because a file system may take its time, or
-//! hang (FUSE, NFS), and whoever reads the perf buffers must not wait.
+//! files are read by another process, because a file system may take its time, or hang
+//! (FUSE, NFS); a thread waits for it, because whoever takes the records must not.
 //!
 //! Command lines say where to look. What is found there decides which executions are
 //! shown, so only root's word counts: each directory on the way and the file itself must
@@ -16,10 +16,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, openat, openat2};
+use serde::{Deserialize, Serialize};
 
 use super::now::monotonic_ns;
 use super::plain_file::contents;
-use super::targets;
+use super::readers::{Answer, Heard, Question, Readers};
 use crate::container_cgroups::ASKED_AGAIN_NS;
 use crate::engine;
 use crate::state::{self, Format, StatePlace};
@@ -54,6 +55,31 @@ enum Said {
     /// All is said that there is to say to one request; that for the default roots has
     /// no key.
     Done(Option<Key>),
+    /// The same, but that not all could be read in time.
+    Late(Option<Key>),
+}
+
+/// What a reader looks at.
+#[derive(Debug, Serialize, Deserialize)]
+enum Look {
+    /// Where runtimes and engines keep containers by default.
+    Defaults,
+    /// Where a container is that a root holds; a root that is met for the first time is
+    /// listed whole.
+    Kept(String, String),
+    /// Where a container would be that is made of a bundle.
+    ToBe(String, String, String),
+}
+
+impl Look {
+    /// What it hangs on, if it does.
+    fn about(&self) -> &str {
+        match self {
+            Look::Defaults => "",
+            Look::Kept(root, _) => root,
+            Look::ToBe(_, _, bundle) => bundle,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -76,39 +102,21 @@ pub struct States {
 }
 
 impl States {
-    /// Starts the thread, which first reads the roots that runtimes and engines use by
-    /// default. `host_root` is `/`, but for tests; it is not checked itself.
+    /// Starts the thread, which first has the roots read that runtimes and engines use by
+    /// default.
     ///
     /// # Errors
-    /// The directory cannot be opened, or the thread not be started.
-    pub fn start(host_root: &Path) -> io::Result<States> {
-        States::reading(host_root, || {
-            // Without cgroups, those of crun and youki are nowhere.
-            let hierarchies = targets::hierarchies().unwrap_or_default();
-            let mounts = hierarchies.iter().filter_map(|one| one.mount.to_str());
-            let mounts: BTreeSet<String> = mounts.map(str::to_owned).collect();
-            mounts.into_iter().collect()
-        })
-    }
-
-    fn reading(
-        host_root: &Path,
-        mounts: impl FnOnce() -> Vec<String> + Send + 'static,
-    ) -> io::Result<States> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let host_root = openat(CWD, host_root, flags, Mode::empty())?;
+    /// The thread cannot be started.
+    pub fn start(mut readers: Readers) -> io::Result<States> {
         States::with(move |asks, said| {
-            let reader = Reader {
-                host_root: File::from(host_root),
-                mounts: mounts(),
-                listed: HashSet::new(),
-            };
+            let ask =
+                |look: &Look, found: &mut dyn FnMut(StatePlace)| ask(&mut readers, look, found);
             // None: nobody listens any more.
-            let _ = reader.answer_all(&asks, &said);
+            let _ = answer_all(&asks, &said, ask);
         })
     }
 
-    /// The thread is never joined: it may hang, and the process must end all the same.
+    /// The thread is never joined: it may wait, and the process must end all the same.
     fn with(
         work: impl FnOnce(Receiver<Request>, SyncSender<Said>) + Send + 'static,
     ) -> io::Result<States> {
@@ -176,8 +184,8 @@ impl States {
         }
     }
 
-    /// What was asked in vain: requests that found the thread busy or stuck, or that a
-    /// [`States::settle`] did not see answered.
+    /// What was asked in vain: requests that found the thread busy, that were given up, or
+    /// that a [`States::settle`] did not see answered.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -203,14 +211,12 @@ impl States {
                 self.remember(key, Known::Found(Instant::now()));
                 out.push(place);
             }
+            Said::Late(asked) => {
+                self.dropped += u64::from(self.late == 0);
+                self.is_answered(asked);
+            }
             Said::Done(asked) => {
-                self.outstanding = self.outstanding.saturating_sub(1);
-                self.late = self.late.saturating_sub(1);
-                if let Some(key) = asked
-                    && matches!(self.known.get(&key), Some(Known::Asked))
-                {
-                    self.known.remove(&key);
-                    let (root, id) = key;
+                if let Some((root, id)) = self.is_answered(asked) {
                     let cgroups = Vec::new();
                     let read_ns = monotonic_ns();
                     out.push(StatePlace {
@@ -224,6 +230,16 @@ impl States {
         }
     }
 
+    /// Returns what was asked and not found.
+    fn is_answered(&mut self, asked: Option<Key>) -> Option<Key> {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        self.late = self.late.saturating_sub(1);
+        let key = asked?;
+        let in_vain = matches!(self.known.get(&key), Some(Known::Asked));
+        in_vain.then(|| self.known.remove(&key));
+        in_vain.then_some(key)
+    }
+
     fn remember(&mut self, key: Key, known: Known) {
         if self.known.len() >= KNOWN_MAX {
             self.known.clear();
@@ -232,8 +248,78 @@ impl States {
     }
 }
 
-/// What the thread has. A method that says what it finds ends with None when nobody
-/// listens any more.
+/// Has all that is asked looked at; `ask` tells whether all could be read. Ends with None
+/// when nobody listens any more.
+fn answer_all(
+    asks: &Receiver<Request>,
+    said: &SyncSender<Said>,
+    mut ask: impl FnMut(&Look, &mut dyn FnMut(StatePlace)) -> bool,
+) -> Option<()> {
+    let done = |in_time, key| match in_time {
+        true => Said::Done(key),
+        false => Said::Late(key),
+    };
+    let mut listens = Some(());
+    let in_time = ask(&Look::Defaults, &mut |place| {
+        listens = listens.and_then(|()| said.send(Said::Found(place)).ok());
+    });
+    listens?;
+    said.send(done(in_time, None)).ok()?;
+    for Request { key, bundle } in asks {
+        let mut found = false;
+        let mut say = |place: StatePlace| {
+            found |= (&place.root, &place.id) == (&key.0, &key.1);
+            listens = listens.and_then(|()| said.send(Said::Found(place)).ok());
+        };
+        let (root, id) = key.clone();
+        let mut in_time = ask(&Look::Kept(root, id), &mut say);
+        if let Some(bundle) = bundle.filter(|_| in_time && !found) {
+            let (root, id) = key.clone();
+            in_time = ask(&Look::ToBe(root, id, bundle), &mut |place| {
+                listens = listens.and_then(|()| said.send(Said::Found(place)).ok());
+            });
+        }
+        listens?;
+        said.send(done(in_time, Some(key))).ok()?;
+    }
+    Some(())
+}
+
+fn ask(readers: &mut Readers, look: &Look, found: &mut dyn FnMut(StatePlace)) -> bool {
+    let Ok(bytes) = serde_json::to_vec(look) else {
+        return false;
+    };
+    let about = look.about().as_bytes().to_vec();
+    let mut in_time = false;
+    readers.ask(&[Question { about, bytes }], &mut |_, heard| match heard {
+        Heard::Piece(bytes) => {
+            if let Ok(place) = serde_json::from_slice(&bytes) {
+                found(place);
+            }
+        }
+        Heard::All => in_time = true,
+        Heard::GivenUp => {}
+    });
+    in_time
+}
+
+/// What a reader does. `host_root` is `/`, but for tests; it is not checked itself.
+pub fn answer(host_root: &Path, mounts: impl FnOnce() -> Vec<String>) -> Answer {
+    let mut reader = Reader::new(host_root, mounts()).ok();
+    Box::new(move |question, say| {
+        if let Some(reader) = &mut reader
+            && let Ok(look) = serde_json::from_slice(question)
+        {
+            reader.look(&look, &mut |place| {
+                if let Ok(bytes) = serde_json::to_vec(&place) {
+                    say(&bytes);
+                }
+            });
+        }
+    })
+}
+
+/// What a reader has.
 struct Reader {
     host_root: File,
     /// Where cgroup hierarchies are mounted.
@@ -242,39 +328,46 @@ struct Reader {
 }
 
 impl Reader {
-    fn answer_all(mut self, asks: &Receiver<Request>, said: &SyncSender<Said>) -> Option<()> {
-        self.list_defaults(said)?;
-        said.send(Said::Done(None)).ok()?;
-        for Request { key, bundle } in asks {
-            let (root, id) = key;
-            // First, because a root may hold more than are listed.
-            let to_be = || self.to_be_made(&root, &id, bundle.as_deref()?);
-            if let Some(place) = self.read(&root, &id).or_else(to_be) {
-                said.send(Said::Found(place)).ok()?;
-            }
-            self.list(&root, Some(&id), said)?;
-            said.send(Said::Done(Some((root, id)))).ok()?;
-        }
-        Some(())
+    fn new(host_root: &Path, mounts: Vec<String>) -> io::Result<Reader> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let host_root = File::from(openat(CWD, host_root, flags, Mode::empty())?);
+        let listed = HashSet::new();
+        Ok(Reader {
+            host_root,
+            mounts,
+            listed,
+        })
     }
 
-    fn list_defaults(&mut self, said: &SyncSender<Said>) -> Option<()> {
+    fn look(&mut self, look: &Look, say: &mut dyn FnMut(StatePlace)) {
+        match look {
+            Look::Defaults => self.list_defaults(say),
+            Look::Kept(root, id) => {
+                // First, because a root may hold more than are listed.
+                self.read(root, id).into_iter().for_each(&mut *say);
+                self.list(root, Some(id), say);
+            }
+            Look::ToBe(root, id, bundle) => {
+                self.to_be_made(root, id, bundle).into_iter().for_each(say);
+            }
+        }
+    }
+
+    fn list_defaults(&mut self, say: &mut dyn FnMut(StatePlace)) {
         let mut roots = state::ROOTS.map(str::to_owned).to_vec();
         for engine in state::NAMESPACED {
             let namespaces = self.names(engine).take(ROOTS_MAX);
             roots.extend(namespaces.map(|namespace| format!("{engine}/{namespace}")));
         }
-        roots
-            .iter()
-            .try_for_each(|root| self.list(root, None, said))
+        roots.iter().for_each(|root| self.list(root, None, say));
     }
 
     /// Says where each of a root's containers is but for one that was just read, if the
     /// root was not listed before. Where there are too many, the others are read as
     /// they are asked for.
-    fn list(&mut self, root: &str, but: Option<&str>, said: &SyncSender<Said>) -> Option<()> {
+    fn list(&mut self, root: &str, but: Option<&str>, say: &mut dyn FnMut(StatePlace)) {
         if self.listed.contains(root) {
-            return Some(());
+            return;
         }
         if self.listed.len() >= ROOTS_MAX {
             self.listed.clear();
@@ -282,12 +375,8 @@ impl Reader {
         self.listed.insert(root.to_owned());
         let ids = state::directories(root).flat_map(|path| self.names(path));
         let ids: BTreeSet<String> = ids.take(LISTED_MAX).collect();
-        for id in ids.iter().filter(|id| but != Some(id.as_str())) {
-            if let Some(place) = self.read(root, id) {
-                said.send(Said::Found(place)).ok()?;
-            }
-        }
-        Some(())
+        let ids = ids.iter().filter(|id| but != Some(id.as_str()));
+        ids.filter_map(|id| self.read(root, id)).for_each(say);
     }
 
     /// Where a container is. With one of that id in two directories nobody knows which

@@ -3,7 +3,10 @@
 
 use std::io;
 use std::mem::{size_of, zeroed};
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rustix::process::Pid;
 
 /// Opens the trace event with this id (tracefs `events/…/id`) on all CPUs.
 pub fn open_trace_event(id: u64) -> io::Result<OwnedFd> {
@@ -107,4 +110,56 @@ pub fn on_too_long(answer: fn()) -> io::Result<()> {
         result = set.map(drop);
     });
     result
+}
+
+/// Does some work in a process of its own, which ends with it; returns its pid. It is a
+/// fork: the work finds all that was there, but no other thread. It must not take a lock
+/// that another thread may have held, so this is best called while there is none.
+pub fn in_a_process(work: impl FnOnce()) -> io::Result<Pid> {
+    // SAFETY: glibc makes its allocator usable in the child. What else the child does is
+    // up to `work`, and it never comes back from here.
+    match unsafe { libc::fork() } {
+        0 => {
+            let done = catch_unwind(AssertUnwindSafe(work));
+            // SAFETY: it ends the process, and runs nothing that belongs to its parent.
+            unsafe { libc::_exit(i32::from(done.is_err())) }
+        }
+        pid if pid < 0 => Err(io::Error::last_os_error()),
+        pid => Pid::from_raw(pid).ok_or_else(|| io::Error::other("no pid")),
+    }
+}
+
+/// Signals that a terminal, or whoever stops a service, sends to all of its processes.
+const ASK_TO_END: [libc::c_int; 5] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGPIPE,
+    libc::SIGTERM,
+];
+
+/// From now on nothing but SIGKILL ends this process from outside, and children that have
+/// ended need nobody who waits for them.
+pub fn ignore_signals() {
+    let more = [libc::SIGUSR1, libc::SIGUSR2, libc::SIGALRM, libc::SIGCHLD];
+    for signal in ASK_TO_END.into_iter().chain(more) {
+        // SAFETY: to ignore a signal runs no code of ours.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
+/// Closes all descriptors but these, whoever in this process owns them: they must not be
+/// used again, nor closed.
+pub fn close_all_but(kept: &[RawFd]) {
+    let mut kept: Vec<u32> = kept.iter().filter_map(|fd| (*fd).try_into().ok()).collect();
+    kept.sort_unstable();
+    let mut first = 0;
+    for last in kept.into_iter().chain([u32::MAX]) {
+        if last > first {
+            let end = if last == u32::MAX { last } else { last - 1 };
+            // SAFETY: the caller answers for it that nobody uses them.
+            unsafe { libc::syscall(libc::SYS_close_range, first, end, 0) };
+        }
+        first = last.saturating_add(1);
+    }
 }

@@ -203,6 +203,6 @@ int start_image(int argc, char **argv);
 /* cases_*.c: tables that end with a row of zeros */
 extern const struct wcase basic_cases[], thread_cases[], argv_cases[];
 extern const struct wcase tree_cases[], filter_cases[], pid_cases[], storm_cases[];
-extern const struct wcase usage_cases[], loss_cases[], start_cases[];
+extern const struct wcase usage_cases[], loss_cases[], start_cases[], fuse_cases[];
 
 #endif

@@ -1,12 +1,24 @@
+use std::cell::{Ref, RefCell};
+use std::rc::Rc;
+
 use super::*;
 use crate::fixture;
 
 const ID: &str = "4f797c539e6c745de61a93ca3ff892358ecbcaccd8414d5db545c38428142970";
 
 fn engines() -> (tempfile::TempDir, Engines) {
-    let root = tempfile::tempdir().expect("a directory");
-    let engines = Engines::new(root.path());
+    let (root, engines, _) = engines_and_disk();
     (root, engines)
+}
+
+/// They look things up by themselves, not by another process.
+fn engines_and_disk() -> (tempfile::TempDir, Engines, Rc<RefCell<Disk>>) {
+    let root = tempfile::tempdir().expect("a directory");
+    let disk = Rc::new(RefCell::new(Disk::new(root.path())));
+    let theirs = Rc::clone(&disk);
+    let look_up =
+        move |id: &str, bundle: Option<&Path>| Ok(theirs.borrow_mut().look_up(id, bundle));
+    (root, Engines::new(Box::new(look_up)), disk)
 }
 
 fn write(path: &Path, text: &str) {
@@ -58,7 +70,8 @@ fn what_is_too_long_is_not_read() {
 /// A command line chooses the store.
 #[test]
 fn names_of_stores_are_bounded() {
-    let (root, mut engines) = engines();
+    let (root, mut engines, disk) = engines_and_disk();
+    let stores = || Ref::map(disk.borrow(), |disk| &disk.stores);
     let list = |ids: std::ops::Range<usize>| {
         let entry = |n| format!(r#"{{"id":"{n}","names":["n{n}"]}}"#);
         let entries: Vec<String> = ids.map(entry).collect();
@@ -72,7 +85,7 @@ fn names_of_stores_are_bounded() {
         let bundle = store.join(&id).join("userdata");
         let found = name(&mut engines, &id, Some(&bundle));
         assert_eq!(found, Some(format!("n{id}")));
-        let kept: usize = engines.stores.values().map(|s| s.names.len()).sum();
+        let kept: usize = stores().values().map(|s| s.names.len()).sum();
         assert!(kept <= STORED_MAX, "{kept}");
     }
     let store = root.path().join("all-containers");
@@ -80,7 +93,7 @@ fn names_of_stores_are_bounded() {
     let bundle = store.join("0/userdata");
     engines.met.clear();
     assert_eq!(name(&mut engines, "0", Some(&bundle)), None);
-    assert!(engines.stores.values().all(|s| s.names.len() < STORED_MAX));
+    assert!(stores().values().all(|s| s.names.len() < STORED_MAX));
 }
 
 #[test]
@@ -226,4 +239,38 @@ fn only_who_is_outside_of_containers_gives_a_bundle() {
     assert_eq!(called(0, "two", None), None);
     assert_eq!(called(1000, "three", Some(false)), None);
     assert_eq!(called(0, "four", Some(false)).as_deref(), Some("db"));
+}
+
+#[test]
+fn what_is_late_is_counted_and_not_asked_again() {
+    let mut asked = 0;
+    let look_up = move |_: &str, bundle: Option<&Path>| {
+        asked += 1;
+        match bundle {
+            None => Err(Late),
+            Some(_) => Ok(Some(format!("asked {asked} times"))),
+        }
+    };
+    let mut engines = Engines::new(Box::new(look_up));
+    for _ in 0..3 {
+        assert_eq!(name(&mut engines, ID, None), None);
+        assert_eq!(engines.unread(), 1);
+    }
+    let found = name(&mut engines, ID, Some(Path::new("/b")));
+    assert_eq!(found.as_deref(), Some("asked 2 times"));
+    assert_eq!(engines.unread(), 1);
+}
+
+/// The way that it goes in a run: by a process of its own.
+#[test]
+fn readers_answer_for_engines() {
+    let bundle = tempfile::tempdir().expect("a directory");
+    write(&bundle.path().join("config.json"), NAMED);
+    let patience = std::time::Duration::from_secs(20);
+    let [readers] = crate::source::readers::start([(&answer, patience)]).expect("a process");
+    let mut engines = Engines::new(by(readers));
+    let found = name(&mut engines, "one", Some(bundle.path()));
+    assert_eq!(found.as_deref(), Some("db"));
+    assert_eq!(name(&mut engines, "none", Some(Path::new("/none"))), None);
+    assert_eq!(engines.unread(), 0);
 }

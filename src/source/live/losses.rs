@@ -40,6 +40,8 @@ impl Live {
             cgroup_names: sum(|c| c.names_failed),
             malformed: 0,
             places_unread: 0,
+            names_unread: 0,
+            argv_unread: 0,
             made_good: sum(|c| c.stood_in_execs + c.stood_in_forks + c.stood_in_exits),
         }
     }

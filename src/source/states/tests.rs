@@ -6,6 +6,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use rustix::fs::mknodat;
 
 use super::*;
+use crate::source::readers;
 
 const LIMIT: Duration = Duration::from_secs(20);
 const NOBODY: u32 = 65_534;
@@ -39,7 +40,7 @@ impl Host {
     fn states(&self) -> (States, Vec<StatePlace>) {
         let mounts = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup/pids"];
         let mounts = mounts.map(str::to_owned).to_vec();
-        let mut states = States::reading(self.0.path(), move || mounts).expect("a thread");
+        let mut states = reading(Reader::new(self.0.path(), mounts).expect("a directory"));
         let found = settled(&mut states);
         (states, found)
     }
@@ -50,6 +51,17 @@ impl Host {
         states.ask("runc", root, id, None);
         settled(&mut states).into_iter().find(|one| one.id == id)
     }
+}
+
+/// One that reads by itself, not by another process.
+fn reading(mut reader: Reader) -> States {
+    let states = States::with(move |asks, said| {
+        let _ = answer_all(&asks, &said, |look, found| {
+            reader.look(look, found);
+            true
+        });
+    });
+    states.expect("a thread")
 }
 
 fn write(path: &Path, text: &str) {
@@ -194,7 +206,7 @@ fn nothing_below_tmp_is_believed() {
         let root = tempfile::tempdir_in(above).expect("a directory");
         write(&root.path().join("web/state.json"), &state("web"));
         let root = root.path().to_str().expect("UTF-8");
-        let mut states = States::start(Path::new("/")).expect("a thread");
+        let mut states = reading(Reader::new(Path::new("/"), Vec::new()).expect("/"));
         settled(&mut states);
         states.ask("runc", root, "web", None);
         assert_eq!(!settled(&mut states).is_empty(), believed, "{root}");
@@ -401,13 +413,12 @@ fn what_is_remembered_is_bounded() {
 fn the_thread_ends_when_nobody_asks() {
     let Some(host) = Host::new() else { return };
     let (gone, ended) = channel::<()>();
-    let reader = Reader {
-        host_root: File::open(host.path("")).expect("opened"),
-        mounts: Vec::new(),
-        listed: HashSet::new(),
-    };
+    let mut reader = Reader::new(host.0.path(), Vec::new()).expect("a directory");
     let states = States::with(move |asks, said| {
-        let _ = reader.answer_all(&asks, &said);
+        let _ = answer_all(&asks, &said, |look, found| {
+            reader.look(look, found);
+            true
+        });
         drop(gone);
     });
     drop(states.expect("a thread"));
@@ -434,4 +445,53 @@ fn a_bundle_says_where_a_container_is_to_be() {
     assert_eq!(settled(&mut states), [place("/run/runc", "old")]);
     states.ask("runc", "/run/runc", "none", Some("/var/depot/none"));
     assert!(settled(&mut states).is_empty());
+}
+
+/// What hangs is counted once, says nothing of its container, and stops nobody else.
+#[test]
+fn what_is_given_up_is_counted_and_not_taken_for_absent() {
+    let states = States::with(move |asks, said| {
+        let _ = answer_all(&asks, &said, |look, found| {
+            if let Look::Kept(root, id) = look
+                && id == "c2"
+            {
+                found(place(root, id));
+            }
+            look.about() != "/hangs"
+        });
+    });
+    let mut states = states.expect("a thread");
+    assert!(answers(&mut states).is_empty());
+    states.ask("runc", "/hangs", "c1", Some("/bundle"));
+    states.ask("runc", "/run/runc", "c2", None);
+    states.ask("runc", "/run/runc", "c3", Some("/hangs"));
+    assert_eq!(answers(&mut states), [place("/run/runc", "c2")]);
+    assert_eq!(states.dropped(), 2);
+    // It may be asked again.
+    states.ask("runc", "/hangs", "c1", None);
+    assert!(answers(&mut states).is_empty());
+    assert_eq!(states.dropped(), 3);
+}
+
+/// The way that it goes in a run: by a process of its own.
+#[test]
+fn readers_answer_for_states() {
+    let Some(host) = Host::new() else { return };
+    host.container("/run/runc", "web");
+    let config = r#"{"linux":{"cgroupsPath":"/garden/new"}}"#;
+    host.write("/var/depot/new/config.json", config);
+    let mounts = || vec!["/sys/fs/cgroup".to_owned()];
+    let answer = || answer(host.0.path(), mounts);
+    let [readers] = readers::start([(&answer, LIMIT)]).expect("a process");
+    let mut states = States::start(readers).expect("a thread");
+    assert_eq!(settled(&mut states), [place("/run/runc", "web")]);
+    states.ask("runc", "/run/runc", "new", Some("/var/depot/new"));
+    assert_eq!(settled(&mut states), [place("/run/runc", "new")]);
+    states.ask("runc", "/run/runc", "none", Some("/var/depot/none"));
+    let none = StatePlace {
+        cgroups: Vec::new(),
+        ..place("/run/runc", "none")
+    };
+    assert_eq!(answers(&mut states), [none]);
+    assert_eq!(states.dropped(), 0);
 }

@@ -15,7 +15,9 @@ fn source_losses() -> SourceLosses {
         cgroup_names: 29,
         malformed: 31,
         places_unread: 37,
-        made_good: 41,
+        names_unread: 41,
+        argv_unread: 43,
+        made_good: 47,
     }
 }
 
@@ -75,6 +77,9 @@ pub fn losses() -> Vec<(&'static str, Vec<u8>)> {
         ("lost-cgroup.xl", SourceLosses { cgroup_unknown: all.cgroup_unknown, ..none() }),
         ("lost-names.xl", SourceLosses { cgroup_names: all.cgroup_names, ..none() }),
         ("lost-malformed.xl", SourceLosses { malformed: all.malformed, ..none() }),
+        ("lost-places.xl", SourceLosses { places_unread: all.places_unread, ..none() }),
+        ("lost-container-names.xl", SourceLosses { names_unread: all.names_unread, ..none() }),
+        ("lost-argv.xl", SourceLosses { argv_unread: all.argv_unread, ..none() }),
     ];
     let of_records: [(&str, Tell); 4] = [
         ("lost-start.xl", no_start),

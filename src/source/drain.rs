@@ -50,27 +50,27 @@ impl Shared {
 }
 
 /// The thread that reads.
-pub struct Reader {
+pub struct Drain {
     shared: Arc<Shared>,
     /// Wakes the thread to end.
     end: Arc<OwnedFd>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Reader {
+impl Drain {
     /// Starts to read, at least once in `round`.
     ///
     /// # Errors
     /// There can be no thread.
-    pub fn start(perf: PerfBuffer, round: Duration) -> Result<Reader> {
+    pub fn start(perf: PerfBuffer, round: Duration) -> Result<Drain> {
         let shared = Arc::new(Shared::default());
         let end = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).context("failed to make an eventfd")?);
         let (theirs, ends) = (Arc::clone(&shared), Arc::clone(&end));
         let thread = std::thread::Builder::new()
-            .name("reader".to_owned())
+            .name("drain".to_owned())
             .spawn(move || read_all(perf, &theirs, &ends, round))
             .context("failed to start a thread")?;
-        Ok(Reader {
+        Ok(Drain {
             shared,
             end,
             thread: Some(thread),
@@ -117,7 +117,7 @@ impl Reader {
     }
 }
 
-impl Drop for Reader {
+impl Drop for Drain {
     fn drop(&mut self) {
         self.finish();
     }

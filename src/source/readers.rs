@@ -1,0 +1,374 @@
+//! Reads that may never end, done by processes that can be left behind.
+//!
+//! Whoever may mount a FUSE file system decides when a read of it ends, and can hold the
+//! lock of his own memory for as long, on which `/proc/PID/cmdline` waits. A hung disk or
+//! server does the same. A thread that waits there for FUSE cannot be killed, and a
+//! process with such a thread does not end. So other processes read, questions are given
+//! up after a while, and a process that hangs is left to itself.
+//!
+//! They are forked while there is one thread, and nothing of the kernel side: a process
+//! that hangs must not keep probes alive. One process is forked at the start, and that
+//! one forks a reader when its first question comes.
+
+use std::ffi::CStr;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::{fs, io};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::process::{Pid, WaitOptions, chdir, setsid, waitpid};
+use rustix::time::Timespec;
+use rustix::{stdio, thread};
+
+use super::sys;
+
+/// The comm of all of them, as the kernel has it.
+pub const COMM: [u8; 16] = *b"execlat-reader\0\0";
+/// Processes of one kind that may hang; then nothing more is read.
+const READERS: usize = 5;
+/// So much is asked ahead: it fits into a socket's buffer, so that nobody waits to write.
+const AHEAD_BYTES: usize = 64 << 10;
+/// What a question takes of that beside its bytes, however short it is.
+const OVERHEAD_BYTES: usize = 1 << 10;
+/// A question that is longer is not asked.
+const QUESTION_MAX_BYTES: usize = 64 << 10;
+/// Who has not answered for this many times the patience is given up even if it could
+/// run: on a busy machine it may just not have had its turn.
+const STARVED: u32 = 10;
+/// In the length of a piece: it ends its answer.
+const LAST: u32 = 1 << 31;
+
+/// Answers one question, in pieces.
+pub type Answer = Box<dyn FnMut(&[u8], &mut dyn FnMut(&[u8]))>;
+/// Makes what answers, in the process that does.
+pub type Kind<'a> = &'a dyn Fn() -> Answer;
+
+/// A question.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// What it may hang on: while a reader does, nobody else is asked about the same.
+    pub about: Vec<u8>,
+    /// What is asked.
+    pub bytes: Vec<u8>,
+}
+
+/// What comes of a question: pieces, then one of the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// A piece of the answer.
+    Piece(Vec<u8>),
+    /// That was all of it.
+    All,
+    /// There was no answer in time, or will not be the rest of it.
+    GivenUp,
+}
+
+/// The readers of one kind.
+#[derive(Debug)]
+pub struct Readers {
+    readers: Vec<Reader>,
+    patience: Duration,
+    /// After the readers, which are dropped before it.
+    _first: Arc<First>,
+}
+
+/// The process that forks the others. It ends when nobody is left to ask them.
+#[derive(Debug)]
+struct First(Pid);
+
+impl Drop for First {
+    fn drop(&mut self) {
+        // It reads nothing, so it cannot hang.
+        let _ = waitpid(Some(self.0), WaitOptions::empty());
+    }
+}
+
+/// One that waits for a question, or works on some.
+#[derive(Debug)]
+struct Reader {
+    socket: UnixStream,
+    /// Once it has begun.
+    pid: Option<u32>,
+    input: Vec<u8>,
+    /// Questions that it has not answered.
+    owes: usize,
+    /// What was given up.
+    hangs_on: Vec<u8>,
+    ended: bool,
+}
+
+/// Starts them, as many kinds as there are patiences: how long a question of that kind may
+/// take.
+///
+/// # Errors
+/// There can be no process, or no socket.
+pub fn start<const N: usize>(kinds: [(Kind<'_>, Duration); N]) -> io::Result<[Readers; N]> {
+    let mut theirs = Vec::new();
+    let mut ours = Vec::new();
+    for (kind, _) in kinds {
+        let mut readers = Vec::new();
+        for _ in 0..READERS {
+            let (one, other) = UnixStream::pair()?;
+            one.set_nonblocking(true)?;
+            readers.push(Reader {
+                socket: one,
+                pid: None,
+                input: Vec::new(),
+                owes: 0,
+                hangs_on: Vec::new(),
+                ended: false,
+            });
+            theirs.push((other, kind));
+        }
+        ours.push(readers);
+    }
+    let waiting = &mut theirs;
+    let pid = sys::in_a_process(move || {
+        leave_all_behind(waiting.iter().map(|(socket, _)| socket.as_raw_fd()));
+        fork_on_demand(std::mem::take(waiting));
+    })?;
+    let first = Arc::new(First(pid));
+    let mut ours = ours.into_iter();
+    Ok(kinds.map(|(_, patience)| Readers {
+        readers: ours.next().unwrap_or_default(),
+        patience,
+        _first: Arc::clone(&first),
+    }))
+}
+
+/// What hangs must hold nothing that others wait for: no end of a pipe, no directory, no
+/// terminal.
+fn leave_all_behind(kept: impl Iterator<Item = RawFd>) {
+    sys::ignore_signals();
+    sys::close_all_but(&kept.collect::<Vec<_>>());
+    let _ = setsid();
+    let _ = chdir("/");
+    // Opened where there is room: it may be one of the three itself.
+    if let Ok(null) = open("/dev/null", OFlags::RDWR, Mode::empty()) {
+        let _ = stdio::dup2_stdin(&null);
+        let _ = stdio::dup2_stdout(&null);
+        let _ = stdio::dup2_stderr(&null);
+        if null.as_raw_fd() <= 2 {
+            std::mem::forget(null);
+        }
+    }
+    if let Ok(name) = CStr::from_bytes_until_nul(&COMM) {
+        let _ = thread::set_name(name);
+    }
+}
+
+/// Forks the reader of each socket that a question comes by, until there are no more.
+fn fork_on_demand(mut waiting: Vec<(UnixStream, Kind<'_>)>) {
+    while !waiting.is_empty() {
+        let mut fds: Vec<PollFd<'_>> = waiting
+            .iter()
+            .map(|(socket, _)| PollFd::new(socket, PollFlags::IN))
+            .collect();
+        if poll(&mut fds, None).is_err() {
+            continue;
+        }
+        let events: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
+        for (at, events) in events.into_iter().enumerate().rev() {
+            if events.is_empty() {
+                continue;
+            }
+            let (socket, kind) = waiting.swap_remove(at);
+            // With nobody there any more, nobody is told; nor where there can be no process.
+            if !events.contains(PollFlags::HUP) {
+                let others = &mut waiting;
+                let _ = sys::in_a_process(move || {
+                    others.clear();
+                    let _ = answer_all(socket, kind());
+                });
+            }
+        }
+    }
+}
+
+/// A reader's life: until nobody asks any more.
+fn answer_all(mut socket: UnixStream, mut answer: Answer) -> io::Result<()> {
+    socket.write_all(&std::process::id().to_ne_bytes())?;
+    loop {
+        let mut length = [0; 4];
+        socket.read_exact(&mut length)?;
+        let mut question = vec![0; u32::from_ne_bytes(length) as usize];
+        socket.read_exact(&mut question)?;
+        let mut told = Ok(());
+        answer(&question, &mut |piece| {
+            if told.is_ok() {
+                told = send(&mut socket, piece, 0);
+            }
+        });
+        told?;
+        send(&mut socket, &[], LAST)?;
+    }
+}
+
+fn cost(question: &Question) -> usize {
+    question.bytes.len() + OVERHEAD_BYTES
+}
+
+fn send(socket: &mut UnixStream, bytes: &[u8], last: u32) -> io::Result<()> {
+    let mut whole = Vec::with_capacity(4 + bytes.len());
+    whole.extend_from_slice(&(bytes.len() as u32 | last).to_ne_bytes());
+    whole.extend_from_slice(bytes);
+    socket.write_all(&whole)
+}
+
+impl Readers {
+    /// Asks all of it, and hands over what is heard of each question, by its number and in
+    /// their order. Ends in time, whatever hangs.
+    pub fn ask(&mut self, questions: &[Question], heard: &mut dyn FnMut(usize, Heard)) {
+        let mut next = 0;
+        while next < questions.len() {
+            let busy = |reader: &mut Reader| {
+                (!reader.is_free() && !reader.ended).then(|| reader.hangs_on.clone())
+            };
+            let hung: Vec<_> = self.readers.iter_mut().filter_map(busy).collect();
+            let can_be_asked = |question: &Question| {
+                question.bytes.len() <= QUESTION_MAX_BYTES && !hung.contains(&question.about)
+            };
+            let some = questions[next..].iter().position(|one| !can_be_asked(one));
+            let some = &questions[..some.map_or(questions.len(), |some| next + some)];
+            let free = self
+                .readers
+                .iter_mut()
+                .find_map(|one| one.is_free().then_some(one));
+            if let Some(reader) = free {
+                next = reader.answers(some, next, self.patience, heard);
+            }
+            if next < questions.len() {
+                heard(next, Heard::GivenUp);
+                next += 1;
+            }
+        }
+    }
+}
+
+impl Reader {
+    /// Whether it has answered all that it was asked; what was given up is thrown away.
+    fn is_free(&mut self) -> bool {
+        while self.owes > 0 && !self.ended {
+            match self.piece() {
+                Some((_, last)) => self.owes -= usize::from(last),
+                None if self.fill() => {}
+                None => break,
+            }
+        }
+        self.owes == 0 && !self.ended
+    }
+
+    /// Asks from `next` on; returns the first that it did not answer.
+    fn answers(
+        &mut self,
+        questions: &[Question],
+        mut next: usize,
+        patience: Duration,
+        heard: &mut dyn FnMut(usize, Heard),
+    ) -> usize {
+        let (mut sent, mut ahead) = (next, 0);
+        loop {
+            while let Some(question) = questions.get(sent)
+                && (sent == next || ahead + cost(question) <= AHEAD_BYTES)
+            {
+                if send(&mut self.socket, &question.bytes, 0).is_err() {
+                    self.ended = true;
+                    return next;
+                }
+                ahead += cost(question);
+                self.owes += 1;
+                sent += 1;
+            }
+            if sent == next {
+                return next;
+            }
+            match self.wait(patience) {
+                Some((bytes, last)) => {
+                    if !bytes.is_empty() {
+                        heard(next, Heard::Piece(bytes));
+                    }
+                    if last {
+                        heard(next, Heard::All);
+                        ahead -= cost(&questions[next]);
+                        self.owes -= 1;
+                        next += 1;
+                    }
+                }
+                None => {
+                    self.hangs_on.clone_from(&questions[next].about);
+                    return next;
+                }
+            }
+        }
+    }
+
+    /// The next piece, and whether it is the last of its answer; None if it does not come.
+    fn wait(&mut self, patience: Duration) -> Option<(Vec<u8>, bool)> {
+        let began = Instant::now();
+        loop {
+            if let Some(piece) = self.piece() {
+                return Some(piece);
+            }
+            let waited = began.elapsed();
+            let over = waited >= patience * STARVED || waited >= patience && !self.could_run();
+            // What it has said before it went to sleep again is here by now.
+            if !self.fill() {
+                if over || self.ended {
+                    return None;
+                }
+                let left = patience.saturating_sub(waited).max(patience / 8);
+                let left = Timespec::try_from(left).ok();
+                let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
+                // Interrupted, or not: the next look tells.
+                let _ = poll(&mut fds, left.as_ref());
+            }
+        }
+    }
+
+    /// Whether it would go on if it had a CPU. One that has not begun waits for one.
+    fn could_run(&self) -> bool {
+        let Some(pid) = self.pid else {
+            return true;
+        };
+        // Our own child's, which shares no memory with anybody else.
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
+        state.is_some_and(|state| state.starts_with('R'))
+    }
+
+    /// Takes a piece from what has come.
+    fn piece(&mut self) -> Option<(Vec<u8>, bool)> {
+        if self.pid.is_none() {
+            self.pid = Some(u32::from_ne_bytes(*self.input.first_chunk()?));
+            self.input.drain(..4);
+        }
+        let length = u32::from_ne_bytes(*self.input.first_chunk()?);
+        let end = 4 + (length & !LAST) as usize;
+        let bytes = self.input.get(4..end)?.to_vec();
+        self.input.drain(..end);
+        Some((bytes, length & LAST != 0))
+    }
+
+    /// Takes what has come by now; false if nothing has.
+    fn fill(&mut self) -> bool {
+        let mut some = [0; 16 << 10];
+        match self.socket.read(&mut some) {
+            Ok(0) => self.ended = true,
+            Ok(n) => {
+                self.input.extend_from_slice(&some[..n]);
+                return true;
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => return true,
+            Err(_) => self.ended = true,
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests;
