@@ -31,9 +31,13 @@ pub struct SourceLosses {
     /// Containers whose name could not be read from disk in time.
     #[serde(default)]
     pub names_unread: u64,
-    /// Processes that ran before, whose argv could not be read in time.
+    /// Processes that ran before and were left out by their comm alone, since their argv
+    /// could not be read in time.
     #[serde(default)]
     pub argv_unread: u64,
+    /// No loss: those that were adopted without their argv.
+    #[serde(default)]
+    pub argv_unknown: u64,
     /// No loss: what a copy of a program saw that the kernel skipped.
     #[serde(default)]
     pub made_good: u64,
@@ -52,6 +56,7 @@ impl SourceLosses {
         self.places_unread = self.places_unread.saturating_add(other.places_unread);
         self.names_unread = self.names_unread.saturating_add(other.names_unread);
         self.argv_unread = self.argv_unread.saturating_add(other.argv_unread);
+        self.argv_unknown = self.argv_unknown.saturating_add(other.argv_unknown);
         self.made_good = self.made_good.saturating_add(other.made_good);
     }
 }
@@ -80,7 +85,8 @@ pub struct Losses {
     pub places_unread: u64,
     /// Containers whose name could not be read from disk in time.
     pub names_unread: u64,
-    /// Processes that ran before, whose argv could not be read in time.
+    /// Processes that ran before and were left out by their comm alone, since their argv
+    /// could not be read in time.
     pub argv_unread: u64,
     /// Ends of executions whose start was lost.
     pub finishes_without_start: u64,
@@ -166,7 +172,7 @@ impl Losses {
             (
                 self.argv_unread,
                 ["process", "processes"],
-                "that ran before, whose command line could not be read in time",
+                "left out whose command line could not be read in time",
             ),
             (
                 self.finishes_without_start,

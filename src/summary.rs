@@ -24,6 +24,9 @@ pub struct Summary {
     pub undecided: u64,
     /// Executions that found the table of groups full; they count as `other`.
     pub ungrouped: u64,
+    /// Processes that ran before tracing began and whose command line could not be read in
+    /// time.
+    pub argv_unknown: u64,
     /// Executions that found no place in the tree of `--tree`.
     pub not_in_tree: u64,
     /// How long was traced.
@@ -57,6 +60,13 @@ impl fmt::Display for Summary {
                 f,
                 "; {} execution{plural} left out, container unknown",
                 self.undecided
+            )?;
+        }
+        if self.argv_unknown > 0 {
+            write!(
+                f,
+                "; {} that ran before with unknown command line",
+                self.argv_unknown
             )?;
         }
         if self.ungrouped > 0 {

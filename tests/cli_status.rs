@@ -334,6 +334,7 @@ fn wild_losses_do_no_harm() {
             places_unread: u64::MAX,
             names_unread: u64::MAX,
             argv_unread: u64::MAX,
+            argv_unknown: u64::MAX,
             made_good: u64::MAX,
         };
         let recording = Story::new().at(u64::MAX / 2000).finish_with(losses);

@@ -68,6 +68,7 @@ impl Totals {
         let lost = Losses::new(&self.source_losses, self.unpaired);
         Summary {
             ungrouped: self.stats.ungrouped,
+            argv_unknown: self.source_losses.argv_unknown,
             lost: Losses {
                 decode_errors: lost.decode_errors.saturating_add(self.decode_errors),
                 recording_bytes: self.unusable_bytes,

@@ -19,8 +19,8 @@ use super::hosts::Hosts;
 use super::iter::CgroupNames;
 use super::now::{monotonic_ns, wall_offset_ns};
 use super::perf::PerfBuffer;
-use super::readers::{self, Readers};
-use super::scan::{self, Argvs, LeftOuts, Scan};
+use super::readers::{self, Patience, Readers};
+use super::scan::{self, Argvs, LeftOuts, Scan, Without};
 use super::watch::Watch;
 use super::{About, Alive, Batch, Ending, Source, containers, engines, iter, load, viewpoint};
 use crate::config::{KernelFilter, Live as Config};
@@ -45,11 +45,15 @@ const LOOK_EVERY_NS: u64 = 1_000_000_000;
 /// 1 µs for each process.
 const LOOK_ANYHOW_NS: u64 = 60_000_000_000;
 
-/// A command line of what runs already is waited for so long, and a container's name: both
-/// are read in microseconds. Where a container is nobody waits for: a disk may take its time.
-const ARGV_PATIENCE: Duration = Duration::from_millis(200);
-const NAME_PATIENCE: Duration = Duration::from_millis(100);
-const PLACE_PATIENCE: Duration = Duration::from_secs(2);
+/// A command line is read in microseconds, but its owner may hold a lock and wait for a CPU
+/// meanwhile: with hundreds that want one, for half a second.
+const ARGV_PATIENCE: Patience = Patience {
+    each: Duration::from_millis(20),
+    all: Duration::from_millis(700),
+};
+/// A container's name is waited for, and where it is not: a disk may take its time.
+const NAME_PATIENCE: Patience = Patience::of_one(Duration::from_millis(100));
+const PLACE_PATIENCE: Patience = Patience::of_one(Duration::from_secs(2));
 
 /// A wall clock that moved by less than this is still the same: two clocks are not
 /// read at the same instant.
@@ -80,8 +84,9 @@ pub struct Live {
     /// Records for the next batch, of what ran already.
     waiting: Vec<u8>,
     malformed: u64,
-    /// Processes that ran before, whose argv could not be read in time.
+    /// Processes that ran before, whose argv could not be read in time: left out, and adopted.
     argv_unread: u64,
+    argv_unknown: u64,
     /// Of what ran before.
     left_out_running: LeftOut,
     losses_seen: u64,
@@ -182,6 +187,7 @@ impl Live {
             waiting: Vec::new(),
             malformed: 0,
             argv_unread: 0,
+            argv_unknown: 0,
             left_out_running: LeftOut::default(),
             warnings: doctor::warnings(&checks).collect(),
             lists_all: !facts.pid_namespace,
@@ -270,7 +276,8 @@ impl Live {
             scan.run(&mut self.waiting)?;
         }
         self.left_out_running = scan.left_out.count();
-        self.argv_unread = scan.argvs.unread();
+        self.argv_unread = scan.argvs.unread(Without::LeftOut);
+        self.argv_unknown = scan.argvs.unread(Without::Adopted);
         bss.scan_over = 1;
         Ok(())
     }
@@ -386,6 +393,7 @@ impl Source for Live {
         losses.places_unread = self.containers.as_ref().map_or(0, Containers::unread);
         losses.names_unread = self.engines.as_ref().map_or(0, Engines::unread);
         losses.argv_unread = self.argv_unread;
+        losses.argv_unknown = self.argv_unknown;
         losses.skipped.clone_from(&self.skipped);
         losses
     }

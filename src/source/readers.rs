@@ -4,7 +4,9 @@
 //! lock of his own memory for as long, on which `/proc/PID/cmdline` waits. A hung disk or
 //! server does the same. A thread that waits there for FUSE cannot be killed, and a
 //! process with such a thread does not end. So other processes read, questions are given
-//! up after a while, and a process that hangs is left to itself.
+//! up after a while, and a process that hangs is left to itself. What takes long may only
+//! be slow, as on a host where the owner of a lock waits for a CPU: the next reader goes on
+//! with the other questions meanwhile.
 //!
 //! They are forked while there is one thread, and nothing of the kernel side: a process
 //! that hangs must not keep probes alive. One process is forked at the start, and that
@@ -25,11 +27,13 @@ use rustix::time::Timespec;
 use rustix::{stdio, thread};
 
 use super::sys;
+use super::urgency::Urgency;
 
 /// The comm of all of them, as the kernel has it.
 pub const COMM: [u8; 16] = *b"execlat-reader\0\0";
-/// Processes of one kind that may hang; then nothing more is read.
-const READERS: usize = 5;
+/// Processes of one kind that may hang; then nothing more is read. They are forked as they
+/// are needed.
+const READERS: usize = 64;
 /// So much is asked ahead: it fits into a socket's buffer, so that nobody waits to write.
 const AHEAD_BYTES: usize = 64 << 10;
 /// What a question takes of that beside its bytes, however short it is.
@@ -67,11 +71,27 @@ pub enum Heard {
     GivenUp,
 }
 
+/// How long is waited.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For the answer to one question, while there are others.
+    pub each: Duration,
+    /// From the first question on, for all that have no answer yet.
+    pub all: Duration,
+}
+
+impl Patience {
+    /// Of those that are asked one question at a time.
+    pub const fn of_one(each: Duration) -> Patience {
+        Patience { each, all: each }
+    }
+}
+
 /// The readers of one kind.
 #[derive(Debug)]
 pub struct Readers {
     readers: Vec<Reader>,
-    patience: Duration,
+    patience: Patience,
     /// After the readers, which are dropped before it.
     _first: Arc<First>,
 }
@@ -96,17 +116,18 @@ struct Reader {
     input: Vec<u8>,
     /// Questions that it has not answered.
     owes: usize,
+    /// The first of them, if its answer is still waited for.
+    late: Option<usize>,
     /// What was given up.
     hangs_on: Vec<u8>,
     ended: bool,
 }
 
-/// Starts them, as many kinds as there are patiences: how long a question of that kind may
-/// take.
+/// Starts them, of each kind those that it takes.
 ///
 /// # Errors
 /// There can be no process, or no socket.
-pub fn start<const N: usize>(kinds: [(Kind<'_>, Duration); N]) -> io::Result<[Readers; N]> {
+pub fn start<const N: usize>(kinds: [(Kind<'_>, Patience); N]) -> io::Result<[Readers; N]> {
     let mut theirs = Vec::new();
     let mut ours = Vec::new();
     for (kind, _) in kinds {
@@ -119,6 +140,7 @@ pub fn start<const N: usize>(kinds: [(Kind<'_>, Duration); N]) -> io::Result<[Re
                 pid: None,
                 input: Vec::new(),
                 owes: 0,
+                late: None,
                 hangs_on: Vec::new(),
                 ended: false,
             });
@@ -192,7 +214,10 @@ fn fork_on_demand(mut waiting: Vec<(UnixStream, Kind<'_>)>) {
 /// A reader's life: until nobody asks any more.
 fn answer_all(mut socket: UnixStream, mut answer: Answer) -> io::Result<()> {
     socket.write_all(&std::process::id().to_ne_bytes())?;
+    // Whoever asks goes first as well.
+    let mut urgency = Urgency::of_this_thread();
     loop {
+        urgency.round();
         let mut length = [0; 4];
         socket.read_exact(&mut length)?;
         let mut question = vec![0; u32::from_ne_bytes(length) as usize];
@@ -212,6 +237,15 @@ fn cost(question: &Question) -> usize {
     question.bytes.len() + OVERHEAD_BYTES
 }
 
+fn tell(question: usize, bytes: Vec<u8>, last: bool, heard: &mut dyn FnMut(usize, Heard)) {
+    if !bytes.is_empty() {
+        heard(question, Heard::Piece(bytes));
+    }
+    if last {
+        heard(question, Heard::All);
+    }
+}
+
 fn send(socket: &mut UnixStream, bytes: &[u8], last: u32) -> io::Result<()> {
     let mut whole = Vec::with_capacity(4 + bytes.len());
     whole.extend_from_slice(&(bytes.len() as u32 | last).to_ne_bytes());
@@ -220,13 +254,14 @@ fn send(socket: &mut UnixStream, bytes: &[u8], last: u32) -> io::Result<()> {
 }
 
 impl Readers {
-    /// Asks all of it, and hands over what is heard of each question, by its number and in
-    /// their order. Ends in time, whatever hangs.
+    /// Asks all of it, and hands over what is heard of each question, by its number. Ends
+    /// in time, whatever hangs.
     pub fn ask(&mut self, questions: &[Question], heard: &mut dyn FnMut(usize, Heard)) {
+        let began = Instant::now();
         let mut next = 0;
         while next < questions.len() {
             let busy = |reader: &mut Reader| {
-                (!reader.is_free() && !reader.ended).then(|| reader.hangs_on.clone())
+                (!reader.is_free(heard) && !reader.ended).then(|| reader.hangs_on.clone())
             };
             let hung: Vec<_> = self.readers.iter_mut().filter_map(busy).collect();
             let can_be_asked = |question: &Question| {
@@ -237,29 +272,68 @@ impl Readers {
             let free = self
                 .readers
                 .iter_mut()
-                .find_map(|one| one.is_free().then_some(one));
-            if let Some(reader) = free {
-                next = reader.answers(some, next, self.patience, heard);
+                .find_map(|r| r.is_free(heard).then_some(r));
+            let asked = free.filter(|_| next < some.len());
+            let late = asked.and_then(|reader| {
+                next = reader.answers(some, next, self.patience.each, heard);
+                (next < some.len()).then_some(&mut reader.late)
+            });
+            match late {
+                Some(late) => *late = Some(next),
+                None if next < questions.len() => heard(next, Heard::GivenUp),
+                None => break,
             }
-            if next < questions.len() {
-                heard(next, Heard::GivenUp);
-                next += 1;
+            next += 1;
+        }
+        self.wait_for_late(began, heard);
+    }
+
+    /// Waits for what has no answer yet, and gives up the rest.
+    fn wait_for_late(&mut self, began: Instant, heard: &mut dyn FnMut(usize, Heard)) {
+        loop {
+            for reader in &mut self.readers {
+                reader.is_free(heard);
+            }
+            let left = self.patience.all.saturating_sub(began.elapsed());
+            let mut fds: Vec<PollFd<'_>> =
+                self.readers.iter().filter_map(Reader::late_fd).collect();
+            if fds.is_empty() || left.is_zero() {
+                break;
+            }
+            // Interrupted, or not: the next look tells.
+            let _ = poll(&mut fds, Timespec::try_from(left).ok().as_ref());
+        }
+        for reader in &mut self.readers {
+            if let Some(question) = reader.late.take() {
+                heard(question, Heard::GivenUp);
             }
         }
     }
 }
 
 impl Reader {
-    /// Whether it has answered all that it was asked; what was given up is thrown away.
-    fn is_free(&mut self) -> bool {
+    /// Whether it has answered all that it was asked; what was given up is thrown away, and
+    /// what is late is heard.
+    fn is_free(&mut self, heard: &mut dyn FnMut(usize, Heard)) -> bool {
         while self.owes > 0 && !self.ended {
             match self.piece() {
-                Some((_, last)) => self.owes -= usize::from(last),
+                Some((bytes, last)) => {
+                    self.owes -= usize::from(last);
+                    if let Some(late) = self.late {
+                        self.late = (!last).then_some(late);
+                        tell(late, bytes, last, heard);
+                    }
+                }
                 None if self.fill() => {}
                 None => break,
             }
         }
         self.owes == 0 && !self.ended
+    }
+
+    fn late_fd(&self) -> Option<PollFd<'_>> {
+        let waits = self.late.is_some() && !self.ended;
+        waits.then(|| PollFd::new(&self.socket, PollFlags::IN))
     }
 
     /// Asks from `next` on; returns the first that it did not answer.
@@ -288,11 +362,8 @@ impl Reader {
             }
             match self.wait(patience) {
                 Some((bytes, last)) => {
-                    if !bytes.is_empty() {
-                        heard(next, Heard::Piece(bytes));
-                    }
+                    tell(next, bytes, last, heard);
                     if last {
-                        heard(next, Heard::All);
                         ahead -= cost(&questions[next]);
                         self.owes -= 1;
                         next += 1;

@@ -18,7 +18,7 @@ use crate::filter::name_matches;
 use crate::runtime;
 use crate::skel::types::{xl_exec, xl_flags, xl_limits, xl_tracked_flags, xl_wanted};
 use crate::wire;
-pub use argv::{Argvs, answer};
+pub use argv::{Argvs, Without, answer};
 pub use left_out::LeftOuts;
 use left_out::Why;
 use records::{append_attach, append_in_exec, append_record};
@@ -230,7 +230,16 @@ impl Scan<'_> {
             candidate.args.truncate(self.args_bytes as usize);
             candidate.args.shrink_to_fit();
         }
-        self.left_out.note(process, why.filter(|_| in_scope));
+        let left_out = why.filter(|_| in_scope);
+        self.argvs.note(
+            process,
+            match left_out {
+                Some(Why::Name(_)) => Without::LeftOut,
+                None if flags & xl_tracked_flags::XL_T_ACTIVE.0 != 0 => Without::Adopted,
+                _ => Without::Same,
+            },
+        );
+        self.left_out.note(process, left_out);
         candidate.flags = flags;
         if flags == 0 {
             return Err(candidate.listed);

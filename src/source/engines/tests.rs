@@ -267,7 +267,11 @@ fn readers_answer_for_engines() {
     let bundle = tempfile::tempdir().expect("a directory");
     write(&bundle.path().join("config.json"), NAMED);
     let patience = std::time::Duration::from_secs(20);
-    let [readers] = crate::source::readers::start([(&answer, patience)]).expect("a process");
+    let [readers] = crate::source::readers::start([(
+        &answer,
+        crate::source::readers::Patience::of_one(patience),
+    )])
+    .expect("a process");
     let mut engines = Engines::new(by(readers));
     let found = name(&mut engines, "one", Some(bundle.path()));
     assert_eq!(found.as_deref(), Some("db"));

@@ -42,6 +42,7 @@ impl Live {
             places_unread: 0,
             names_unread: 0,
             argv_unread: 0,
+            argv_unknown: 0,
             made_good: sum(|c| c.stood_in_execs + c.stood_in_forks + c.stood_in_exits),
         }
     }

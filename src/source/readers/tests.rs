@@ -23,6 +23,8 @@ fn heard(readers: &mut Readers, texts: &[&str]) -> Vec<(usize, Heard)> {
     let questions: Vec<Question> = texts.iter().map(|text| question(text)).collect();
     let mut all = Vec::new();
     readers.ask(&questions, &mut |at, heard| all.push((at, heard)));
+    // What is late comes after the others.
+    all.sort_by_key(|(at, _)| *at);
     all
 }
 
@@ -58,7 +60,7 @@ fn each_question_is_answered_in_its_turn() {
             }
         })
     };
-    let [mut readers] = start([(&echo, LONG)]).expect("a process");
+    let [mut readers] = start([(&echo, Patience::of_one(LONG))]).expect("a process");
     // More than is asked ahead.
     let long = "y".repeat(AHEAD_BYTES / 2 + 1);
     let texts: Vec<&str> = (0..101)
@@ -100,7 +102,7 @@ fn what_hangs_is_given_up() {
     let plain = dir.path().join("plain");
     fs::write(&plain, "text").expect("written");
     let plain = plain.to_str().expect("UTF-8");
-    let [mut readers] = start([(&read as Kind<'_>, SHORT)]).expect("a process");
+    let [mut readers] = start([(&read as Kind<'_>, Patience::of_one(SHORT))]).expect("a process");
     let given_up = |at| (at, Heard::GivenUp);
     let is_read = |at| [(at, piece("text")), (at, Heard::All)];
     let found = heard(&mut readers, &[plain, &hangs, plain, &hangs, plain]);
@@ -116,7 +118,7 @@ fn what_hangs_is_given_up() {
         .readers
         .iter_mut()
         .filter(|one| one.owes > 0)
-        .any(|one| !one.is_free())
+        .any(|one| !one.is_free(&mut |_, _| {}))
     {
         assert!(began.elapsed() < LONG, "it still hangs");
         let mut now = File::options();
@@ -136,7 +138,7 @@ fn only_so_many_may_hang() {
     let pipes: Vec<String> = (0..READERS + 2)
         .map(|i| pipe(&dir.path().join(i.to_string())))
         .collect();
-    let [mut readers] = start([(&read as Kind<'_>, SHORT)]).expect("a process");
+    let [mut readers] = start([(&read as Kind<'_>, Patience::of_one(SHORT))]).expect("a process");
     let mut texts: Vec<&str> = pipes.iter().map(String::as_str).collect();
     texts.push("/proc/self/comm");
     let found = heard(&mut readers, &texts);
@@ -176,7 +178,7 @@ fn a_reader_may_be_killed() {
             _ => say(question),
         })
     };
-    let [mut readers] = start([(&dies, LONG)]).expect("a process");
+    let [mut readers] = start([(&dies, Patience::of_one(LONG))]).expect("a process");
     let found = heard(&mut readers, &["one", "die", "two"]);
     let expected = [
         (0, piece("one")),
@@ -186,4 +188,32 @@ fn a_reader_may_be_killed() {
         (2, Heard::All),
     ];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn what_is_late_is_waited_for_when_all_is_asked() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let slow = pipe(&dir.path().join("slow"));
+    let text = dir.path().join("text");
+    fs::write(&text, "text").expect("a file");
+    let patience = Patience {
+        each: SHORT,
+        all: LONG,
+    };
+    let [mut readers] = start([(&read as Kind<'_>, patience)]).expect("a process");
+    let writes = slow.clone();
+    // A pipe is opened when it is read.
+    let writer = std::thread::spawn(move || {
+        std::thread::sleep(SHORT * 4);
+        fs::write(writes, "slow").expect("a reader");
+    });
+    let text = text.to_str().expect("UTF-8");
+    let due = [
+        (0, piece("slow")),
+        (0, Heard::All),
+        (1, piece("text")),
+        (1, Heard::All),
+    ];
+    assert_eq!(heard(&mut readers, &[&slow, text]), due);
+    writer.join().expect("written");
 }

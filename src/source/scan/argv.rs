@@ -2,7 +2,7 @@
 //! alone, and that waits for the lock of its memory, which its owner can hold for as long
 //! as he likes: so readers ask, who can be left behind.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 
@@ -22,7 +22,19 @@ pub struct Argvs {
     /// The most that is kept of one, bytes.
     kept: u32,
     known: HashMap<ProcessId, Found>,
-    unread: HashSet<ProcessId>,
+    /// Those that did not come in time.
+    unread: HashMap<ProcessId, Without>,
+}
+
+/// What became of a process whose argv did not come in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Without {
+    /// It would not have mattered.
+    Same,
+    /// It was adopted.
+    Adopted,
+    /// It was left out, and may be one that was meant.
+    LeftOut,
 }
 
 impl Argvs {
@@ -32,7 +44,7 @@ impl Argvs {
             readers,
             kept,
             known: HashMap::new(),
-            unread: HashSet::new(),
+            unread: HashMap::new(),
         }
     }
 
@@ -50,9 +62,16 @@ impl Argvs {
         self.known.get(&process).cloned().flatten()
     }
 
-    /// Processes whose argv did not come in time.
-    pub fn unread(&self) -> u64 {
-        self.unread.len() as u64
+    /// Notes what became of a process, if it had to be without.
+    pub fn note(&mut self, process: ProcessId, became: Without) {
+        if let Some(without) = self.unread.get_mut(&process) {
+            *without = became;
+        }
+    }
+
+    /// Of how many that is what became.
+    pub fn unread(&self, became: Without) -> u64 {
+        self.unread.values().filter(|one| **one == became).count() as u64
     }
 
     fn ask(&mut self, processes: &[ProcessId]) {
@@ -77,7 +96,7 @@ impl Argvs {
                 }
                 Heard::GivenUp => {
                     known.insert(process, None);
-                    unread.insert(process);
+                    unread.insert(process, Without::Same);
                 }
             }
         });

@@ -6,7 +6,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use rustix::fs::mknodat;
 
 use super::*;
-use crate::source::readers;
+use crate::source::readers::{self, Patience};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const NOBODY: u32 = 65_534;
@@ -482,7 +482,7 @@ fn readers_answer_for_states() {
     host.write("/var/depot/new/config.json", config);
     let mounts = || vec!["/sys/fs/cgroup".to_owned()];
     let answer = || answer(host.0.path(), mounts);
-    let [readers] = readers::start([(&answer, LIMIT)]).expect("a process");
+    let [readers] = readers::start([(&answer, Patience::of_one(LIMIT))]).expect("a process");
     let mut states = States::start(readers).expect("a thread");
     assert_eq!(settled(&mut states), [place("/run/runc", "web")]);
     states.ask("runc", "/run/runc", "new", Some("/var/depot/new"));

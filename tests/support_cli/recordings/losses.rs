@@ -17,6 +17,7 @@ fn source_losses() -> SourceLosses {
         places_unread: 37,
         names_unread: 41,
         argv_unread: 43,
+        argv_unknown: 53,
         made_good: 47,
     }
 }
@@ -79,7 +80,7 @@ pub fn losses() -> Vec<(&'static str, Vec<u8>)> {
         ("lost-malformed.xl", SourceLosses { malformed: all.malformed, ..none() }),
         ("lost-places.xl", SourceLosses { places_unread: all.places_unread, ..none() }),
         ("lost-container-names.xl", SourceLosses { names_unread: all.names_unread, ..none() }),
-        ("lost-argv.xl", SourceLosses { argv_unread: all.argv_unread, ..none() }),
+        ("lost-argv.xl", SourceLosses { argv_unread: all.argv_unread, argv_unknown: all.argv_unknown, ..none() }),
     ];
     let of_records: [(&str, Tell); 4] = [
         ("lost-start.xl", no_start),
