@@ -49,7 +49,7 @@ const LOOK_ANYHOW_NS: u64 = 60_000_000_000;
 /// meanwhile: with hundreds that want one, for half a second.
 const ARGV_PATIENCE: Patience = Patience {
     each: Duration::from_millis(20),
-    all: Duration::from_millis(700),
+    all: Duration::from_millis(500),
 };
 /// A container's name is waited for, and where it is not: a disk may take its time.
 const NAME_PATIENCE: Patience = Patience::of_one(Duration::from_millis(100));
