@@ -66,7 +66,7 @@ fn scheduled(pid: u32) -> Vec<(String, u32, u32)> {
 fn is_permitted(tracer: &Tracer) -> bool {
     let reader = scheduled(tracer.pid())
         .into_iter()
-        .find(|(name, ..)| name == "reader");
+        .find(|(name, ..)| name == "drain");
     let (_, policy, priority) = reader.expect("the thread that reads");
     const ROUND_ROBIN: u32 = 2;
     if (policy, priority) == (ROUND_ROBIN, 1) {

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use anyhow::{Context as _, Result};
 use libbpf_rs::{Link, MapCore as _, MapFlags, MapMut};
 
-use super::iter::{CgroupNames, Listed, list_named};
+use super::iter::{CgroupNames, Listed, list, list_named};
 use super::readers;
 use crate::config::KernelFilter;
 use crate::event::{Argv, ProcessId};
@@ -104,6 +104,9 @@ impl Scan<'_> {
         }
         for record in known.in_exec.into_values() {
             append_in_exec(record, out);
+        }
+        if self.argvs.any_left_out() {
+            self.argvs.forget_gone(&list(self.link)?);
         }
         Ok(())
     }
@@ -232,7 +235,7 @@ impl Scan<'_> {
         }
         let left_out = why.filter(|_| in_scope);
         self.argvs.note(
-            process,
+            &candidate.listed,
             match left_out {
                 Some(Why::Name(_)) => Without::LeftOut,
                 None if flags & xl_tracked_flags::XL_T_ACTIVE.0 != 0 => Without::Adopted,

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::now::monotonic_ns;
 use super::plain_file::contents;
 use super::readers::{Answer, Heard, Question, Readers};
+use super::urgency::Urgency;
 use crate::container_cgroups::ASKED_AGAIN_NS;
 use crate::engine;
 use crate::state::{self, Format, StatePlace};
@@ -109,8 +110,12 @@ impl States {
     /// The thread cannot be started.
     pub fn start(mut readers: Readers) -> io::Result<States> {
         States::with(move |asks, said| {
-            let ask =
-                |look: &Look, found: &mut dyn FnMut(StatePlace)| ask(&mut readers, look, found);
+            // It asks and passes on; on a busy host its turn would come too late.
+            let mut urgency = Urgency::of_this_thread();
+            let ask = |look: &Look, found: &mut dyn FnMut(StatePlace)| {
+                urgency.round();
+                ask(&mut readers, look, found)
+            };
             // None: nobody listens any more.
             let _ = answer_all(&asks, &said, ask);
         })

@@ -7,6 +7,8 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 
 use crate::event::ProcessId;
+use crate::skel::types::xl_flags;
+use crate::source::iter::Listed;
 use crate::source::readers::{Answer, Heard, Question, Readers};
 
 /// Threads of one process that are looked at for one that has an argv.
@@ -22,8 +24,8 @@ pub struct Argvs {
     /// The most that is kept of one, bytes.
     kept: u32,
     known: HashMap<ProcessId, Found>,
-    /// Those that did not come in time.
-    unread: HashMap<ProcessId, Without>,
+    /// Those that did not come in time; with the number of the process's exec.
+    unread: HashMap<ProcessId, (u64, Without)>,
 }
 
 /// What became of a process whose argv did not come in time.
@@ -63,15 +65,32 @@ impl Argvs {
     }
 
     /// Notes what became of a process, if it had to be without.
-    pub fn note(&mut self, process: ProcessId, became: Without) {
-        if let Some(without) = self.unread.get_mut(&process) {
-            *without = became;
+    pub fn note(&mut self, listed: &Listed, became: Without) {
+        if let Some(unread) = self.unread.get_mut(&listed.process()) {
+            *unread = (listed.record.exec_id, became);
         }
+    }
+
+    /// Whether any process had to be left out without its argv.
+    pub fn any_left_out(&self) -> bool {
+        self.unread(Without::LeftOut) > 0
+    }
+
+    /// Of those that were left out, forgets who has ended or run something else since: what
+    /// was about to change, as a process in a fork or in an exec is, is no miss.
+    pub fn forget_gone(&mut self, listed: &[Listed]) {
+        let same = |one: &Listed| (one.process(), one.record.exec_id);
+        let ends = |one: &Listed| one.has(xl_flags::XL_F_DEAD) || one.has(xl_flags::XL_F_ENDING);
+        let there: HashMap<_, _> = listed.iter().filter(|one| !ends(one)).map(same).collect();
+        self.unread.retain(|process, (exec_id, became)| {
+            *became != Without::LeftOut || there.get(process) == Some(exec_id)
+        });
     }
 
     /// Of how many that is what became.
     pub fn unread(&self, became: Without) -> u64 {
-        self.unread.values().filter(|one| **one == became).count() as u64
+        let unread = self.unread.values();
+        unread.filter(|(_, one)| *one == became).count() as u64
     }
 
     fn ask(&mut self, processes: &[ProcessId]) {
@@ -96,7 +115,7 @@ impl Argvs {
                 }
                 Heard::GivenUp => {
                     known.insert(process, None);
-                    unread.insert(process, Without::Same);
+                    unread.insert(process, (0, Without::Same));
                 }
             }
         });
