@@ -1,11 +1,11 @@
 //! Drives the pipeline from a source to the outputs, until something says stop.
 
+mod replay;
+
 use std::io::{self, IsTerminal as _, Write};
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use crate::anatomy::Figures;
 use crate::cgroup::Mount;
@@ -19,20 +19,15 @@ use crate::nearest::LeftOut;
 use crate::output::say;
 use crate::pair::Unpaired;
 use crate::pipeline::{Pipeline, Totals};
-use crate::progress::Progress;
 use crate::recording::Writer;
 use crate::report::Report;
 use crate::sink;
 use crate::source::host::Facts;
 use crate::source::live::Live;
-use crate::source::replay::Replay;
 use crate::source::urgency::{self, Urgency};
-use crate::source::{About, Batch, Source, Unusable};
-use crate::spelled;
+use crate::source::{About, Batch, Source};
 use crate::stop::Stop;
-use crate::text::printable;
 use crate::top::{Flow, Top};
-use crate::unmet::Unmet;
 
 /// Exit status where something could not be done.
 pub const FAILED: u8 = 1;
@@ -51,7 +46,7 @@ const NEAREST_AFTER: Duration = Duration::from_secs(10);
 pub fn run(config: &Config) -> Result<u8> {
     match &config.origin {
         Origin::Live(live) => trace(live, &config.view),
-        Origin::Replay(filter, paths) => replay(filter, paths, &config.view),
+        Origin::Replay(filter, paths) => replay::replay(filter, paths, &config.view),
     }
 }
 
@@ -101,85 +96,6 @@ fn pipeline(about: &About, selection: Option<Selection>, view: &View) -> Pipelin
     pipeline
 }
 
-fn replay(filter: &KernelFilter, paths: &[PathBuf], view: &View) -> Result<u8> {
-    // All are opened before anything is written.
-    let sources: Vec<Replay> = paths
-        .iter()
-        .map(|path| Replay::open(path))
-        .collect::<Result<_>>()?;
-    let mut files = Files::new(view.uses_stdout());
-    paths.iter().try_for_each(|path| files.reads(path))?;
-    for (source, path) in sources.iter().zip(paths) {
-        check_cgroups(filter, &source.about().mount(), path)?;
-        if view.anatomy && !source.about().forks {
-            bail!(
-                "{} does not hold what runtimes fork: record it with --anatomy",
-                path.display()
-            );
-        }
-        if view.tree && !view.anatomy && !source.about().all_forks {
-            say(format_args!(
-                "{} was not recorded with --tree: what a fork of a matched program started \
-                 stands on top if that fork ran no program itself",
-                printable(path.as_os_str().as_bytes())
-            ));
-        }
-    }
-    let mut totals = totals(view);
-    let mut report = Report::open(view, &mut files)?;
-    files.empty()?;
-    report.begin();
-    let (mut mount, mut unmet) = (Mount::default(), Unmet::default());
-    let mut batch = Batch::default();
-    let mut progress = Progress::begin(!view.quiet && view.output.is_none());
-    for (mut source, path) in sources.into_iter().zip(paths) {
-        mount = source.about().mount();
-        let chooses = !filter.takes_all();
-        let selection = chooses.then(|| Selection::new(&as_recorded(filter, &mount), &mount));
-        let mut pipeline = pipeline(source.about(), selection, view);
-        let shown = printable(path.as_os_str().as_bytes());
-        while !report.unread() && source.next(&mut batch)? {
-            progress.show(&shown, || source.position());
-            let fed = pipeline.feed(&mut batch, &mut totals, report.rows());
-            if fed.is_err() {
-                progress.clear();
-            }
-            report.check_rows(fed);
-        }
-        progress.clear();
-        let ending = source.finish(&mut batch);
-        let fed = pipeline.feed(&mut batch, &mut totals, report.rows());
-        report.check_rows(fed);
-        if let Some(Unusable { why, bytes, cut }) = source.unusable() {
-            say(format_args!(
-                "{}: {why}; {bytes} bytes of it are not used",
-                path.display()
-            ));
-            totals.unusable_bytes += bytes;
-            totals.cut_recordings += u64::from(cut);
-        }
-        let name = (paths.len() > 1).then(|| path.display().to_string());
-        report.running(&mut pipeline, &ending, &mut totals, name.as_deref());
-        pipeline.close_cgroups(&mut unmet);
-        pipeline.close(&ending, &mut totals);
-    }
-    if !report.closed() {
-        unmet.lines(filter.cgroup_exact).for_each(say);
-    }
-    if totals.is_empty() && !report.closed() {
-        let filter = as_recorded(filter, &mount);
-        say_nearest(
-            "nothing matched",
-            &filter,
-            &totals,
-            &totals.left_out,
-            &mount,
-        );
-    }
-    report.finish(&totals);
-    Ok(status(&report, &totals, view, None))
-}
-
 /// Whoever mistypes a name, or names the wrong cgroup, is to see that. False if there is
 /// nothing to say.
 fn say_nearest(
@@ -194,31 +110,6 @@ fn say_nearest(
         say(format_args!("{what}: {line}"));
     }
     line.is_some()
-}
-
-/// The filter with the cgroups that are meant, of a recording that knows those of this mount.
-fn as_recorded(filter: &KernelFilter, mount: &Mount) -> KernelFilter {
-    let mut filter = filter.clone();
-    for cgroup in &mut filter.cgroups {
-        *cgroup = spelled::as_recorded(cgroup, mount.point());
-    }
-    filter
-}
-
-/// A recording knows the cgroups of one hierarchy.
-fn check_cgroups(filter: &KernelFilter, mount: &Mount, path: &Path) -> Result<()> {
-    let mount = mount.point();
-    for cgroup in &filter.cgroups {
-        let meant = spelled::as_recorded(cgroup, mount);
-        if meant.starts_with("/sys/fs/cgroup") && !meant.starts_with(mount) {
-            bail!(
-                "{} knows the cgroups below {mount} alone, not {}",
-                path.display(),
-                cgroup.display()
-            );
-        }
-    }
-    Ok(())
 }
 
 /// 1 beats 3 beats the command's.
@@ -262,11 +153,7 @@ fn trace(config: &LiveConfig, view: &View) -> Result<u8> {
     let mut files = Files::new(view.uses_stdout());
     let mut report = Report::open(view, &mut files)?;
     let recording = open_recording(config, &source, files)?;
-    source.warnings().iter().for_each(say);
-    if view.verbose {
-        source.notes().iter().for_each(say);
-        say(urgency.note());
-    }
+    say_notes(&source, &urgency, view.verbose);
     let stop = Stop::new(config.duration)?;
     if view.verbose {
         say("tracing; Ctrl-C ends it");
@@ -316,6 +203,14 @@ fn trace(config: &LiveConfig, view: &View) -> Result<u8> {
         return Ok(FAILED);
     }
     Ok(status(&tracing.report, &tracing.totals, view, ended))
+}
+
+fn say_notes(source: &Live, urgency: &Urgency, verbose: bool) {
+    source.warnings().iter().for_each(say);
+    if verbose {
+        source.notes().iter().for_each(say);
+        say(urgency.note());
+    }
 }
 
 /// The last of the files, so that all can be emptied then.

@@ -1,7 +1,6 @@
 //! The live kernel as a source: loads and attaches the kernel side, reads its
 //! buffers, and accounts for what it could not deliver.
 
-use std::collections::{HashMap, HashSet};
 use std::mem::MaybeUninit;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,18 +18,22 @@ use super::hosts::Hosts;
 use super::iter::CgroupNames;
 use super::now::{monotonic_ns, wall_offset_ns};
 use super::perf::PerfBuffer;
-use super::readers::{self, Patience, Readers};
-use super::scan::{self, Argvs, LeftOuts, Scan, Without};
+use super::readers::{self, Patience};
 use super::watch::Watch;
-use super::{About, Alive, Batch, Ending, Source, containers, engines, iter, load, viewpoint};
-use crate::config::{KernelFilter, Live as Config};
+use super::{About, Alive, Batch, Ending, Source};
+use super::{containers, engines, iter, load, scan, viewpoint};
+use crate::config::Live as Config;
 use crate::doctor;
 use crate::loss::SourceLosses;
 use crate::nearest::LeftOut;
 use crate::skel::{ExeclatSkel, ExeclatSkelBuilder};
 use crate::wire;
 
+mod about;
+mod adopt;
 mod losses;
+
+use about::about;
 
 /// The buffers are read at least this often.
 pub const ROUND: Duration = Duration::from_millis(50);
@@ -58,10 +61,6 @@ const PLACE_PATIENCE: Patience = Patience::of_one(Duration::from_secs(2));
 /// A wall clock that moved by less than this is still the same: two clocks are not
 /// read at the same instant.
 const WALL_STEP_NS: u64 = 1_000_000;
-
-/// For who gives a pid as a pid namespace of our own has it.
-const PIDS_HINT: &str = "; we are in a pid namespace of our own, and pids are those of the \
-                         initial one: run it in the host's";
 
 /// The loaded and attached kernel side.
 pub struct Live {
@@ -125,18 +124,8 @@ impl Live {
         let plan = load::plan(&config.filter)?;
         let mut notes = vec![format!("{} flavour: {why}", flavour.name())];
 
-        // One per process, for as long as it lives.
-        let storage: &'static mut MaybeUninit<OpenObject> =
-            Box::leak(Box::new(MaybeUninit::uninit()));
-        let mut open = ExeclatSkelBuilder::default()
-            .open(storage)
-            .context("failed to open the BPF object")?;
         let copies = attach::copies(&facts);
-        load::configure(&mut open, config, &plan, flavour, copies)?;
-        attach::set_autoload(&mut open, flavour, &config.filter, copies);
-        let skel = open.load().with_context(|| load::advice(&facts))?;
-        load::fill_maps(&skel, &config.filter, &plan)?;
-
+        let skel = load_skel(config, &facts, &plan, flavour, copies)?;
         let cpus = load::cpus_online();
         let (pages, watermark) = load::buffer_pages(config.buffer_bytes, cpus);
         let perf = PerfBuffer::new(&skel.maps.events, pages, watermark)
@@ -244,44 +233,6 @@ impl Live {
         }
     }
 
-    fn adopt(
-        &mut self,
-        config: &Config,
-        names: CgroupNames,
-        argvs: Readers,
-        live_ns: u64,
-    ) -> Result<()> {
-        let own_tgid = self.bss().own_tgid;
-        let bss = self.skel.maps.bss_data.as_deref_mut();
-        let bss = bss.context("the BPF object has no .bss")?;
-        let mut scan = Scan {
-            link: &self.scan_link,
-            wanted: &self.skel.maps.wanted,
-            set_commit: &mut |on| bss.scan_commit = u32::from(on),
-            filter: &config.filter,
-            args_bytes: config.args_bytes,
-            argvs: Argvs::new(argvs, config.args_bytes.max(scan::NAME_BYTES)),
-            names,
-            contained: HashMap::new(),
-            left_out: LeftOuts::default(),
-            live_ns,
-            pids_hint: match self.lists_all {
-                true => "",
-                false => PIDS_HINT,
-            },
-            ours: HashSet::from([own_tgid]),
-            proc_is_ours: proc_calls_us() == Some(own_tgid),
-        };
-        if !config.filter.command {
-            scan.run(&mut self.waiting)?;
-        }
-        self.left_out_running = scan.left_out.count();
-        self.argv_unread = scan.argvs.unread(Without::LeftOut);
-        self.argv_unknown = scan.argvs.unread(Without::Adopted);
-        bss.scan_over = 1;
-        Ok(())
-    }
-
     fn bss(&self) -> &crate::skel::types::bss {
         // Made by the load; the skeleton has it as an option for objects without.
         match self.skel.maps.bss_data.as_deref() {
@@ -339,6 +290,26 @@ impl Live {
         let look = self.look.take_if(|(over_ns, _)| *over_ns <= horizon_ns);
         batch.alive = look.map(|(_, alive)| alive);
     }
+}
+
+/// Loads the kernel side, with nothing attached.
+fn load_skel(
+    config: &Config,
+    facts: &Facts,
+    plan: &load::Plan,
+    flavour: Flavour,
+    copies: u32,
+) -> Result<ExeclatSkel<'static>> {
+    // One per process, for as long as it lives.
+    let storage: &'static mut MaybeUninit<OpenObject> = Box::leak(Box::new(MaybeUninit::uninit()));
+    let mut open = ExeclatSkelBuilder::default()
+        .open(storage)
+        .context("failed to open the BPF object")?;
+    load::configure(&mut open, config, plan, flavour, copies)?;
+    attach::set_autoload(&mut open, flavour, &config.filter, copies);
+    let skel = open.load().with_context(|| load::advice(facts))?;
+    load::fill_maps(&skel, &config.filter, plan)?;
+    Ok(skel)
 }
 
 impl Source for Live {
@@ -400,43 +371,5 @@ impl Source for Live {
 
     fn left_out(&self) -> LeftOut {
         self.count_left_out()
-    }
-}
-
-/// Our number in /proc; in another pid namespace's it is another, or none.
-fn proc_calls_us() -> Option<u32> {
-    std::fs::read_link("/proc/self")
-        .ok()?
-        .to_str()?
-        .parse()
-        .ok()
-}
-
-fn about(
-    flavour: Flavour,
-    plan: &load::Plan,
-    filter: &KernelFilter,
-    own_cgroup: Option<&str>,
-) -> About {
-    let directory = |path: &PathBuf| path.to_string_lossy().into_owned();
-    let asked = plan.directories.iter().filter(|_| filter.from_outside());
-    let uname = rustix::system::uname();
-    About {
-        host: uname.nodename().to_string_lossy().into_owned(),
-        kernel: uname.release().to_string_lossy().into_owned(),
-        machine: uname.machine().to_string_lossy().into_owned(),
-        execlat: env!("CARGO_PKG_VERSION").to_owned(),
-        flavour: flavour.name().to_owned(),
-        began_ns: monotonic_ns(),
-        wall_offset_ns: wall_offset_ns(),
-        page_bytes: load::page_bytes(),
-        cgroup_mount: plan.shown.mount.to_string_lossy().into_owned(),
-        cgroup_root: own_cgroup
-            .and_then(|own| plan.shown.root(own))
-            .unwrap_or_default(),
-        cgroups: asked.map(directory).collect(),
-        follows: filter.follow || filter.anatomy,
-        forks: filter.anatomy,
-        all_forks: filter.forks,
     }
 }

@@ -1,42 +1,30 @@
 //! Where containers are, from what their runtimes keep on disk ([`crate::state`]). The
 //! files are read by another process, because a file system may take its time, or hang
 //! (FUSE, NFS); a thread waits for it, because whoever takes the records must not.
-//!
-//! Command lines say where to look. What is found there decides which executions are
-//! shown, so only root's word counts: each directory on the way and the file itself must
-//! be root's, and writable by nobody else. Symbolic links are not followed, and only
-//! plain files of a bounded size are opened.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs::{File, Metadata};
+mod disk;
+
+use std::collections::HashMap;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, openat, openat2};
 use serde::{Deserialize, Serialize};
 
 use super::now::monotonic_ns;
-use super::plain_file::contents;
 use super::readers::{Answer, Heard, Question, Readers};
 use super::urgency::Urgency;
 use crate::container_cgroups::ASKED_AGAIN_NS;
 use crate::engine;
-use crate::state::{self, Format, StatePlace};
+use crate::state::{Format, StatePlace};
+use disk::Disk;
 
 /// Requests that wait for the thread, and what it said that waits for us.
 const ASKED_MAX: usize = 1024;
 const SAID_MAX: usize = 1024;
 /// Containers that are remembered as asked or found; then all are forgotten.
 const KNOWN_MAX: usize = 32_768;
-/// Roots that are remembered as listed; then all are listed once more.
-const ROOTS_MAX: usize = 1024;
-/// Containers of one root that are read as it is listed.
-const LISTED_MAX: usize = 4096;
-/// runc's state is 4 to 60 KB.
-const FILE_MAX_BYTES: u64 = 1 << 20;
 /// What was found is not read again for so long: a little less than what is waited for.
 const FOUND_LASTS: Duration = Duration::from_nanos(ASKED_AGAIN_NS - 100_000_000);
 
@@ -146,7 +134,7 @@ impl States {
         (Format::is_kept_by(runtime) || bundle.is_some()) && engine::is_id(id)
     }
 
-    /// Asks where a container is; never waits. `root` is what [`state::root_of`] makes of
+    /// Asks where a container is; never waits. `root` is what [`crate::state::root_of`] makes of
     /// the command line; one that is met for the first time is listed whole. `bundle` is what
     /// a container that is not there yet is made of. Does nothing while an answer is
     /// outstanding, nor right after one was found.
@@ -310,160 +298,18 @@ fn ask(readers: &mut Readers, look: &Look, found: &mut dyn FnMut(StatePlace)) ->
 
 /// What a reader does. `host_root` is `/`, but for tests; it is not checked itself.
 pub fn answer(host_root: &Path, mounts: impl FnOnce() -> Vec<String>) -> Answer {
-    let mut reader = Reader::new(host_root, mounts()).ok();
+    let mut disk = Disk::new(host_root, mounts()).ok();
     Box::new(move |question, say| {
-        if let Some(reader) = &mut reader
+        if let Some(disk) = &mut disk
             && let Ok(look) = serde_json::from_slice(question)
         {
-            reader.look(&look, &mut |place| {
+            disk.look(&look, &mut |place| {
                 if let Ok(bytes) = serde_json::to_vec(&place) {
                     say(&bytes);
                 }
             });
         }
     })
-}
-
-/// What a reader has.
-struct Reader {
-    host_root: File,
-    /// Where cgroup hierarchies are mounted.
-    mounts: Vec<String>,
-    listed: HashSet<String>,
-}
-
-impl Reader {
-    fn new(host_root: &Path, mounts: Vec<String>) -> io::Result<Reader> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let host_root = File::from(openat(CWD, host_root, flags, Mode::empty())?);
-        let listed = HashSet::new();
-        Ok(Reader {
-            host_root,
-            mounts,
-            listed,
-        })
-    }
-
-    fn look(&mut self, look: &Look, say: &mut dyn FnMut(StatePlace)) {
-        match look {
-            Look::Defaults => self.list_defaults(say),
-            Look::Kept(root, id) => {
-                // First, because a root may hold more than are listed.
-                self.read(root, id).into_iter().for_each(&mut *say);
-                self.list(root, Some(id), say);
-            }
-            Look::ToBe(root, id, bundle) => {
-                self.to_be_made(root, id, bundle).into_iter().for_each(say);
-            }
-        }
-    }
-
-    fn list_defaults(&mut self, say: &mut dyn FnMut(StatePlace)) {
-        let mut roots = state::ROOTS.map(str::to_owned).to_vec();
-        for engine in state::NAMESPACED {
-            let namespaces = self.names(engine).take(ROOTS_MAX);
-            roots.extend(namespaces.map(|namespace| format!("{engine}/{namespace}")));
-        }
-        roots.iter().for_each(|root| self.list(root, None, say));
-    }
-
-    /// Says where each of a root's containers is but for one that was just read, if the
-    /// root was not listed before. Where there are too many, the others are read as
-    /// they are asked for.
-    fn list(&mut self, root: &str, but: Option<&str>, say: &mut dyn FnMut(StatePlace)) {
-        if self.listed.contains(root) {
-            return;
-        }
-        if self.listed.len() >= ROOTS_MAX {
-            self.listed.clear();
-        }
-        self.listed.insert(root.to_owned());
-        let ids = state::directories(root).flat_map(|path| self.names(path));
-        let ids: BTreeSet<String> = ids.take(LISTED_MAX).collect();
-        let ids = ids.iter().filter(|id| but != Some(id.as_str()));
-        ids.filter_map(|id| self.read(root, id)).for_each(say);
-    }
-
-    /// Where a container is. With one of that id in two directories nobody knows which
-    /// is meant.
-    fn read(&self, root: &str, id: &str) -> Option<StatePlace> {
-        // Before the file is: what is seen to happen meanwhile is newer.
-        let read_ns = monotonic_ns();
-        let paths = state::directories(root);
-        let mut found = paths.filter_map(|path| self.cgroups(path, id));
-        let cgroups = found.next()?;
-        let (root, id) = (root.to_owned(), id.to_owned());
-        let only = found.next().is_none();
-        only.then_some(StatePlace {
-            root,
-            id,
-            cgroups,
-            read_ns,
-        })
-    }
-
-    /// Where a container would be that is made of this bundle.
-    fn to_be_made(&self, root: &str, id: &str, bundle: &str) -> Option<StatePlace> {
-        let read_ns = monotonic_ns();
-        let config = roots_file(&self.directory(bundle)?, "config.json")?;
-        let cgroups = state::of_bundle(&config, &self.mounts)?;
-        let (root, id) = (root.to_owned(), id.to_owned());
-        Some(StatePlace {
-            root,
-            id,
-            cgroups,
-            read_ns,
-        })
-    }
-
-    fn cgroups(&self, path: &str, id: &str) -> Option<Vec<String>> {
-        let (container, _) = roots_own(&self.directory(path)?, id)?;
-        Format::ALL.into_iter().find_map(|format| {
-            let bytes = roots_file(&container, format.file())?;
-            format.cgroups(&bytes, id, &self.mounts)
-        })
-    }
-
-    /// Names of the directories in one that could be ids, or namespaces, which follow the
-    /// same rule.
-    fn names(&self, path: &str) -> impl Iterator<Item = String> + use<> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let place = self.directory(path);
-        let open = |place: File| openat(&place, ".", flags, Mode::empty()).ok();
-        let entries = place.and_then(open).and_then(|fd| Dir::new(fd).ok());
-        let entries = entries.into_iter().flatten().map_while(Result::ok);
-        entries.filter_map(|entry| {
-            let kind = entry.file_type();
-            let name = entry.file_name().to_str().ok()?;
-            let may_be = matches!(kind, FileType::Directory | FileType::Unknown);
-            (may_be && engine::is_id(name)).then(|| name.to_owned())
-        })
-    }
-
-    fn directory(&self, path: &str) -> Option<File> {
-        let mut names = path.split('/').filter(|name| !name.is_empty());
-        let start = self.host_root.try_clone().ok()?;
-        names.try_fold(start, |above, name| Some(roots_own(&above, name)?.0))
-    }
-}
-
-/// What has a name in a directory, if it is root's alone. It is not opened: to open a
-/// device, or a pipe, is to do something to it.
-fn roots_own(above: &File, name: &str) -> Option<(File, Metadata)> {
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    let place = File::from(openat2(above, name, flags, Mode::empty(), resolve).ok()?);
-    let meta = place.metadata().ok()?;
-    // A sticky bit keeps others from what is there, not from adding what is not. What an
-    // ACL allows shows in the group's bits.
-    let (group, others) = (0o020, 0o002);
-    let alone = meta.uid() == 0 && meta.mode() & (group | others) == 0;
-    alone.then_some((place, meta))
-}
-
-fn roots_file(directory: &File, name: &str) -> Option<Vec<u8>> {
-    let (place, meta) = roots_own(directory, name)?;
-    contents(&place, &meta, FILE_MAX_BYTES)
 }
 
 #[cfg(test)]

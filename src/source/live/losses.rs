@@ -34,16 +34,11 @@ impl Live {
         SourceLosses {
             buffer_full,
             table_full: sum(|c| c.table_full),
-            skipped: Vec::new(),
             stale: sum(|c| c.stale),
             cgroup_unknown: sum(|c| c.cgroup_unknown),
             cgroup_names: sum(|c| c.names_failed),
-            malformed: 0,
-            places_unread: 0,
-            names_unread: 0,
-            argv_unread: 0,
-            argv_unknown: 0,
             made_good: sum(|c| c.stood_in_execs + c.stood_in_forks + c.stood_in_exits),
+            ..SourceLosses::default()
         }
     }
 

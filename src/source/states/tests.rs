@@ -1,10 +1,12 @@
+use std::collections::HashSet;
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::PathBuf;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 
-use rustix::fs::mknodat;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
+use super::disk::{FILE_MAX_BYTES, LISTED_MAX};
 use super::*;
 use crate::source::readers::{self, Patience};
 
@@ -40,7 +42,7 @@ impl Host {
     fn states(&self) -> (States, Vec<StatePlace>) {
         let mounts = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup/pids"];
         let mounts = mounts.map(str::to_owned).to_vec();
-        let mut states = reading(Reader::new(self.0.path(), mounts).expect("a directory"));
+        let mut states = reading(Disk::new(self.0.path(), mounts).expect("a directory"));
         let found = settled(&mut states);
         (states, found)
     }
@@ -54,10 +56,10 @@ impl Host {
 }
 
 /// One that reads by itself, not by another process.
-fn reading(mut reader: Reader) -> States {
+fn reading(mut disk: Disk) -> States {
     let states = States::with(move |asks, said| {
         let _ = answer_all(&asks, &said, |look, found| {
-            reader.look(look, found);
+            disk.look(look, found);
             true
         });
     });
@@ -206,7 +208,7 @@ fn nothing_below_tmp_is_believed() {
         let root = tempfile::tempdir_in(above).expect("a directory");
         write(&root.path().join("web/state.json"), &state("web"));
         let root = root.path().to_str().expect("UTF-8");
-        let mut states = reading(Reader::new(Path::new("/"), Vec::new()).expect("/"));
+        let mut states = reading(Disk::new(Path::new("/"), Vec::new()).expect("/"));
         settled(&mut states);
         states.ask("runc", root, "web", None);
         assert_eq!(!settled(&mut states).is_empty(), believed, "{root}");
@@ -413,10 +415,10 @@ fn what_is_remembered_is_bounded() {
 fn the_thread_ends_when_nobody_asks() {
     let Some(host) = Host::new() else { return };
     let (gone, ended) = channel::<()>();
-    let mut reader = Reader::new(host.0.path(), Vec::new()).expect("a directory");
+    let mut disk = Disk::new(host.0.path(), Vec::new()).expect("a directory");
     let states = States::with(move |asks, said| {
         let _ = answer_all(&asks, &said, |look, found| {
-            reader.look(look, found);
+            disk.look(look, found);
             true
         });
         drop(gone);
