@@ -106,6 +106,28 @@ impl Process {
         self.open = Some(open);
     }
 
+    fn exec(
+        &mut self,
+        id: ProcessId,
+        image: Box<Image>,
+        ts_ns: u64,
+        notes: &mut Notes,
+        out: &mut Vec<Execution>,
+    ) {
+        if let Some(open) = self.open.as_mut()
+            && open.continues_as(&image, ts_ns)
+        {
+            open.reexecs += 1;
+            open.last_exec_ns = ts_ns;
+            return;
+        }
+        let (used, maxrss_pages) = (Some(image.usage), Some(image.maxrss_pages));
+        if let Some(open) = self.open.take() {
+            out.push(open.close(id, ts_ns, End::Exec, used, maxrss_pages));
+        }
+        self.begin(id, Open::new(image, ts_ns, true, ts_ns), notes);
+    }
+
     /// The parked record that is next in sequence.
     fn take_next(&mut self) -> Option<Event> {
         self.parked.remove(&self.next_seq)
@@ -337,18 +359,7 @@ fn apply(process: &mut Process, event: Event, notes: &mut Notes, out: &mut Vec<E
     process.last_ts_ns = ts_ns;
     match event.kind {
         EventKind::Exec(image) => {
-            if let Some(open) = process.open.as_mut()
-                && open.continues_as(&image, ts_ns)
-            {
-                open.reexecs += 1;
-                open.last_exec_ns = ts_ns;
-                return false;
-            }
-            let (used, maxrss_pages) = (Some(image.usage), Some(image.maxrss_pages));
-            if let Some(open) = process.open.take() {
-                out.push(open.close(id, ts_ns, End::Exec, used, maxrss_pages));
-            }
-            process.begin(id, Open::new(image, ts_ns, true, ts_ns), notes);
+            process.exec(id, image, ts_ns, notes, out);
             false
         }
         EventKind::Unmatched {

@@ -112,6 +112,7 @@ impl Anatomy {
 
     /// How many processes are kept in mind.
     #[cfg(test)]
+    #[cfg(test)]
     pub(super) fn processes_known(&self) -> usize {
         self.processes.len()
     }

@@ -52,7 +52,7 @@ pub struct Scan<'a> {
     pub left_out: LeftOuts,
     /// The probes were live then, `CLOCK_MONOTONIC` nanoseconds.
     pub live_ns: u64,
-    /// What to know of pids where one is not found, after a comma or so.
+    /// Ends the message that a pid was not found.
     pub pids_hint: &'static str,
     /// execlat itself, and its readers once they are listed.
     pub ours: HashSet<u32>,
@@ -189,7 +189,6 @@ impl Scan<'_> {
         let in_scope = !filter.scoped() || flags & xl_tracked_flags::XL_T_SCOPE.0 != 0;
         let follows = flags & xl_tracked_flags::XL_T_FOLLOW.0 != 0;
         let inside = listed.has(xl_flags::XL_F_IN_CGROUP);
-        let outside = !inside && filter.from_outside();
         let mut why = self.before_its_name(&listed).filter(|_| !follows);
         let may_match = (follows || in_scope) && why.is_none();
         let mut candidate = Candidate {
@@ -215,19 +214,7 @@ impl Scan<'_> {
             } else if !(follows || filter.names.is_empty() || named()) {
                 why = Some(Why::Name(runtime()));
             } else {
-                flags |= xl_tracked_flags::XL_T_ACTIVE.0;
-                if is_runtime {
-                    flags |= xl_tracked_flags::XL_T_RUNTIME.0;
-                }
-                // What is followed is where its ancestor counts to be.
-                if inside {
-                    flags &= !xl_tracked_flags::XL_T_ELSEWHERE.0;
-                } else if outside && !follows {
-                    flags |= xl_tracked_flags::XL_T_ELSEWHERE.0;
-                }
-                if filter.follow {
-                    flags |= xl_tracked_flags::XL_T_FOLLOW.0;
-                }
+                flags = self.active(flags, inside, is_runtime);
             }
             candidate.args = argv.bytes;
             candidate.args.truncate(self.args_bytes as usize);
@@ -248,6 +235,25 @@ impl Scan<'_> {
             return Err(candidate.listed);
         }
         Ok(candidate)
+    }
+
+    /// The flags of one that matches.
+    fn active(&self, mut flags: u32, inside: bool, is_runtime: bool) -> u32 {
+        let follows = flags & xl_tracked_flags::XL_T_FOLLOW.0 != 0;
+        flags |= xl_tracked_flags::XL_T_ACTIVE.0;
+        if is_runtime {
+            flags |= xl_tracked_flags::XL_T_RUNTIME.0;
+        }
+        // What is followed is where its ancestor counts to be.
+        if inside {
+            flags &= !xl_tracked_flags::XL_T_ELSEWHERE.0;
+        } else if self.filter.from_outside() && !follows {
+            flags |= xl_tracked_flags::XL_T_ELSEWHERE.0;
+        }
+        if self.filter.follow {
+            flags |= xl_tracked_flags::XL_T_FOLLOW.0;
+        }
+        flags
     }
 
     /// Why a process is left out, as far as its argv does not matter.
