@@ -227,7 +227,7 @@ pub struct Event {
     pub ts_ns: u64,
     /// The process has exec'd since its last event, and the kernel skipped the probe.
     pub unseen_exec: bool,
-    /// This exec was under way when the process was taken in: what was told of the
+    /// This exec was under way when the process was adopted: what was told of the
     /// process then is the same image.
     pub taken_midway: bool,
     /// What.

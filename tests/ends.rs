@@ -87,7 +87,7 @@ fn time_ends_it() {
     assert!(took > Duration::from_secs(4) && took < SOON, "{took:?}");
 }
 
-/// What ran before is taken in, and marked.
+/// What ran before is adopted, and marked.
 #[test]
 fn what_ran_before_is_listed_with_its_age() {
     let Some(yard) = Yard::new("before") else {

@@ -67,7 +67,7 @@ impl Drop for Group {
     }
 }
 
-/// More than the kernel lists at once: each is taken in, once.
+/// More than the kernel lists at once: each is adopted, once.
 #[test]
 fn a_crowd_that_ran_before() {
     let Some(bed) = Bed::new() else { return };

@@ -221,7 +221,7 @@ fn what_passes_a_limit_is_told_once() {
     }
 }
 
-/// What was taken in passes the limit like any other; `--line` chooses.
+/// What was adopted passes the limit like any other; `--line` chooses.
 #[test]
 fn what_ran_before_may_pass_a_limit_and_rows_are_chosen() {
     let Some(yard) = Yard::new("slow-before") else {

@@ -31,7 +31,7 @@ enum xl_limits {
 	XL_CGROUP_PATH_BYTES = 2048,
 	/* CPUs with counters of their own; higher ones share them. */
 	XL_COUNTER_CPUS = 1024,
-	/* Rows of the scan's table of processes to take in, per pass. */
+	/* Rows of the scan's table of processes to adopt, per pass. */
 	XL_WANTED = 4096,
 	/* Threads looked at when a process ends before all of them are gone: the product. */
 	XL_WALK_TURNS = 8,
@@ -75,7 +75,7 @@ enum xl_flags {
 	/* exit: too many threads were still ending; what they used is not known. */
 	XL_F_USAGE_UNKNOWN = 128,
 	/*
-	 * exec: it was under way when the process was taken in. What was told of the
+	 * exec: it was under way when the process was adopted. What was told of the
 	 * process then, maybe without its argv, is this very image.
 	 * scan, running: the process has exec'd since it was looked at, or is at it; there
 	 * is no argv. If its next record has XL_F_UNSEEN_EXEC, it was over by then.
@@ -238,7 +238,7 @@ enum xl_tracked_flags {
 	XL_T_ONE_FORK = 256,  /* from this bit on: how many forks of it were told */
 };
 
-/* A process that the scan is to take in. */
+/* A process that the scan is to adopt. */
 struct xl_wanted {
 	__u64 start_ns;
 	__u64 exec_id;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * The scan of what runs already: an iterator over all processes that lists them
- * and, in a second pass, takes in those that userspace wants. It runs in the
- * reader's context and knows start times to the nanosecond; /proc has 10 ms.
+ * and, in a second pass, adopts those that userspace wants. It runs in the
+ * context of who reads it, and knows start times to the nanosecond; /proc has 10 ms.
  */
 #ifndef EXECLAT_SCAN_BPF_H
 #define EXECLAT_SCAN_BPF_H
@@ -71,11 +71,11 @@ static __always_inline void list_process(struct bpf_iter__task *ctx, struct task
 
 /*
  * A process that has an entry, or that finds no room for one. An earlier pass may have
- * taken it in for what it descends from, when it had just exec'd: that exec met no entry,
+ * adopted it for what it descends from, when it had just exec'd: that exec met no entry,
  * and was not reported.
  */
-static __always_inline u32 take_in_again(struct task_struct *task, const struct xl_wanted *wants,
-					 u32 seq)
+static __always_inline u32 adopt_again(struct task_struct *task, const struct xl_wanted *wants,
+				       u32 seq)
 {
 	u32 tgid = task->tgid;
 	struct xl_tracked *entry = bpf_map_lookup_elem(&tracked, &tgid);
@@ -93,14 +93,14 @@ static __always_inline u32 take_in_again(struct task_struct *task, const struct 
 }
 
 /*
- * Takes the process in, unless it ends; returns how it got into the table, or 0. The
+ * Adopts the process, unless it ends; returns how it got into the table, or 0. The
  * entry goes in first and the process is looked at after: an exec or an end that begins
  * later than that look finds the entry. One that began before may have met it or not.
  * Of an end, whoever removes the entry decides: it is reported, or the process is not
- * taken in. An entry that an exec may be at work on is never removed: userspace is told
+ * adopted. An entry that an exec may be at work on is never removed: userspace is told
  * of the doubt, and the next record of the process resolves it.
  */
-static __always_inline u32 take_in(struct task_struct *task)
+static __always_inline u32 adopt(struct task_struct *task)
 {
 	u32 tgid = task->tgid;
 	struct xl_wanted *wants = bpf_map_lookup_elem(&wanted, &tgid);
@@ -114,7 +114,7 @@ static __always_inline u32 take_in(struct task_struct *task)
 	fresh.exec_id = wants->exec_id;
 	fresh.seq = wants->flags & XL_T_ACTIVE ? 1 : 0;
 	if (!insert_hashed(tgid, &fresh))
-		return take_in_again(task, wants, fresh.seq);
+		return adopt_again(task, wants, fresh.seq);
 	/* Removes nothing: a bucket's lock is a barrier between the entry and the looks. */
 	bpf_map_delete_elem(&freeing, &tgid);
 	/*
@@ -150,11 +150,11 @@ int scan(struct bpf_iter__task *ctx)
 	if (signal->live.counter == 0)
 		flags |= task->exit_state && signal->nr_threads <= 1 ? XL_F_DEAD : XL_F_ENDING;
 	if (scan_commit) {
-		u32 taken = take_in(task);
+		u32 adopted = adopt(task);
 
-		if (!taken)
+		if (!adopted)
 			return 0;
-		flags |= taken;
+		flags |= adopted;
 	}
 	list_process(ctx, task, flags);
 	return 0;

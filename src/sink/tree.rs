@@ -1,4 +1,4 @@
-//! Rows as a table that is written when a source is over, each below who started it, or
+//! Rows as a table that is written when a source is over, each below its parent's row, or
 //! below its nearest ancestor that has a row, and then marked.
 //! Until then its lines are kept, up to a bound; what finds no place is counted.
 

@@ -69,7 +69,7 @@ pub struct Live {
     notes: Vec<String>,
     /// What the user is to know of this host.
     warnings: Vec<String>,
-    /// The iterator lists all processes, so that whom it does not list is gone.
+    /// The iterator lists all processes: one that it does not list has exited.
     lists_all: bool,
     attached: Option<Attached>,
     scan_link: Link,

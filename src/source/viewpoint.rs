@@ -8,7 +8,7 @@ use super::iter::{CgroupNames, Listed, list_named};
 use super::now;
 use crate::wire::{self, xl_exec};
 
-/// A clock that is known this well is known well enough; a reader may be preempted.
+/// A clock that is known this well is known well enough: we may be preempted meanwhile.
 const CLOSE_NS: u64 = 1_000_000;
 /// Looks at the clocks at most.
 const LOOKS_MAX: usize = 5;
