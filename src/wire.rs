@@ -170,6 +170,12 @@ pub fn named_cgroup(record: &[u8]) -> Option<u64> {
     (xl_kind(u32::from(named.header.kind)) == xl_kind::XL_CGROUP).then_some(named.cgroup_id)
 }
 
+/// The time of the latest record of a batch, 0 if there is none.
+pub fn latest_ns(batch: &[u8]) -> u64 {
+    let times = whole(batch).filter_map(|record| copy::<xl_header>(record).ok());
+    times.map(|header| header.ts_ns).max().unwrap_or(0)
+}
+
 /// The images of a batch whose name may be that of a runtime, by `named`; what else is in
 /// it is not decoded.
 pub fn images<'a>(

@@ -2,9 +2,11 @@
 //! people try.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, Error};
+use rustix::fs::{Access, access};
 
 use crate::text::printable;
 
@@ -16,7 +18,7 @@ pub fn put_in(command: &Command, error: &Error, args: &[OsString]) -> Option<Str
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
         return None;
     };
-    if error.kind() != ErrorKind::UnknownArgument || word.starts_with('-') {
+    if error.kind() != ErrorKind::UnknownArgument || !is_program(word) {
         return None;
     }
     let with_dashes = |at: usize| {
@@ -37,4 +39,14 @@ pub fn put_in(command: &Command, error: &Error, args: &[OsString]) -> Option<Str
         ..=REPEATED_MAX_BYTES => printable(meant.as_bytes()),
         _ => "execlat [OPTION]… -- COMMAND [ARG]…".to_owned(),
     })
+}
+
+/// As a shell looks for it. What is none is a mistake of another kind: a file, a value.
+fn is_program(word: &str) -> bool {
+    let runs = |path: &Path| path.is_file() && access(path, Access::EXEC_OK).is_ok();
+    if word.contains('/') {
+        return runs(Path::new(word));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| runs(&directory.join(word)))
 }

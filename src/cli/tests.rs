@@ -38,10 +38,7 @@ fn the_command_line_is_consistent() {
 fn a_command_without_its_dashes_is_told_of_them() {
     for (line, meant) in [
         (&["sleep", "1"][..], "execlat -- sleep 1"),
-        (
-            &["-n", "runc", "make", "-j2"],
-            "execlat -n runc -- make -j2",
-        ),
+        (&["-n", "runc", "cat", "-n"], "execlat -n runc -- cat -n"),
         (&["-Q", "echo", "a b"], "execlat -Q -- echo 'a b'"),
         (
             &["-n", "sleep", "sleep", "1"],
@@ -59,6 +56,8 @@ fn a_command_without_its_dashes_is_told_of_them() {
         &["--sleep"],
         &["-d", "x"],
         &["-n", "a", "--x", "b"],
+        &["--histogram", "no-such-program.json"],
+        &["reprot", "x"],
     ] {
         assert!(!refusal(line).contains("trace a command"), "{line:?}");
     }

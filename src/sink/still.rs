@@ -49,7 +49,9 @@ impl List {
         let Standing::Listed(above) = standing else {
             return;
         };
-        if !row.execution.start_known && !self.with_before {
+        // One of a runtime that hangs is why tracing was begun.
+        let is_runtime = row.labels.runtime.is_some();
+        if !row.execution.start_known && !self.with_before && !is_runtime {
             self.before += 1;
             return;
         }
@@ -233,6 +235,11 @@ mod tests {
             "{text}"
         );
         assert_eq!(text.lines().count(), 3);
+        let mut list = List::new(None, false, "");
+        with_row(&execution("runc\0exec\0web\0", false), None, |row| {
+            list.push(row, &Standing::Listed(Above::default()));
+        });
+        assert!(list.to_string().ends_with("runc exec web"), "{list}");
         let (_, text) = listed(true, &[false, true]);
         assert_eq!(text.lines().count(), 3);
         assert!(!text.contains("before"), "{text}");

@@ -10,6 +10,7 @@ use super::{About, Batch, Ending, Places, Source, Unusable};
 use crate::loss::SourceLosses;
 use crate::nearest::LeftOut;
 use crate::recording::{Chunk, Reader};
+use crate::wire;
 
 /// A recording, read from its beginning.
 #[derive(Debug)]
@@ -68,7 +69,12 @@ impl Source for Replay {
             Ok(Some(Chunk::Round(round))) => {
                 *batch = round;
                 batch.places = std::mem::take(&mut self.places);
-                self.horizon_ns = self.horizon_ns.max(batch.horizon_ns);
+                // The last round has none: its records say how far it goes.
+                let until_ns = match batch.horizon_ns {
+                    u64::MAX => wire::latest_ns(&batch.bytes),
+                    horizon_ns => horizon_ns,
+                };
+                self.horizon_ns = self.horizon_ns.max(until_ns);
                 self.wall_offset_ns = batch.wall_offset_ns;
                 return Ok(true);
             }
