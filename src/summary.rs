@@ -24,8 +24,8 @@ pub struct Summary {
     pub undecided: u64,
     /// Executions that found the table of groups full; they count as `other`.
     pub ungrouped: u64,
-    /// Processes that ran before tracing began and whose command line could not be read in
-    /// time.
+    /// Processes that ran before tracing began and were adopted although their command line
+    /// could not be read in time.
     pub argv_unknown: u64,
     /// Executions that found no place in the tree of `--tree`.
     pub not_in_tree: u64,
@@ -63,9 +63,10 @@ impl fmt::Display for Summary {
             )?;
         }
         if self.argv_unknown > 0 {
+            let plural = if self.argv_unknown == 1 { "" } else { "es" };
             write!(
                 f,
-                "; {} that ran before with unknown command line",
+                "; {} process{plural} adopted, command line unknown",
                 self.argv_unknown
             )?;
         }

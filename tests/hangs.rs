@@ -63,9 +63,9 @@ fn a_process_that_lets_nobody_read_its_command_line() {
             true => assert!(unknown >= Some(1)),
             false => assert_eq!(unknown, Some(1), "{args:?}"),
         }
-        let said = "; 1 that ran before with unknown command line";
+        let said = "; 1 process adopted, command line unknown";
         let said = if args.is_empty() {
-            "unknown command line"
+            "adopted, command line unknown"
         } else {
             said
         };

@@ -145,7 +145,7 @@ impl Left {
     fn again(&mut self, name: OsString) -> Result<()> {
         self.tries += 1;
         if self.tries > TRIES {
-            bail!("it comes and goes");
+            bail!("it is made and removed again and again: name another file");
         }
         self.names.push(name);
         Ok(())

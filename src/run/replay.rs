@@ -101,8 +101,8 @@ fn check(source: &Replay, path: &Path, filter: &KernelFilter, view: &View) -> Re
     }
     if view.tree && !view.anatomy && !about.all_forks {
         say(format_args!(
-            "{} was not recorded with --tree: what a fork of a matched program started \
-             stands on top if that fork ran no program itself",
+            "{} was not recorded with --tree: what a child that ran no program itself \
+             started stands at the top",
             printable(path.as_os_str().as_bytes())
         ));
     }
