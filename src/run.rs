@@ -26,7 +26,7 @@ use crate::sink;
 use crate::source::host::Facts;
 use crate::source::live::Live;
 use crate::source::replay::Replay;
-use crate::source::urgency::{self, Urgency};
+use crate::source::urgency::Urgency;
 use crate::source::{About, Batch, Source, Unusable};
 use crate::spelled;
 use crate::stop::Stop;
@@ -253,7 +253,7 @@ struct Tracing<'a> {
 }
 
 fn trace(config: &LiveConfig, view: &View) -> Result<u8> {
-    let urgency = Urgency::of_this_thread();
+    let mut urgency = Urgency::of_this_thread();
     if !view.verbose {
         // What matters of it is in the errors.
         libbpf_rs::set_print(None);
@@ -271,7 +271,7 @@ fn trace(config: &LiveConfig, view: &View) -> Result<u8> {
     if view.verbose {
         say("tracing; Ctrl-C ends it");
     }
-    let command = urgency::without_limit(|| Command::start(&config.command))?;
+    let command = urgency.start(|| Command::start(&config.command))?;
     let command = match command {
         Ok(command) => command,
         Err(not) => {
