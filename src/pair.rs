@@ -254,7 +254,8 @@ impl Pair {
         let mut ended = false;
         for event in parked.into_values() {
             let process = self.processes.entry(id).or_default();
-            if event.seq < process.next_seq {
+            // Nothing comes after an end.
+            if ended || event.seq < process.next_seq {
                 self.notes.unpaired.late_records += 1;
                 continue;
             }
@@ -266,7 +267,7 @@ impl Pair {
             self.note_descent(&event);
             self.note_place(&event);
             let process = self.processes.entry(id).or_default();
-            ended |= apply(process, event, &mut self.notes, out);
+            ended = apply(process, event, &mut self.notes, out);
         }
         ended
     }

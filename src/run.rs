@@ -24,7 +24,7 @@ use crate::report::Report;
 use crate::sink;
 use crate::source::host::Facts;
 use crate::source::live::Live;
-use crate::source::urgency::{self, Urgency};
+use crate::source::urgency::Urgency;
 use crate::source::{About, Batch, Source};
 use crate::stop::Stop;
 use crate::top::{Flow, Top};
@@ -144,7 +144,7 @@ struct Tracing<'a> {
 }
 
 fn trace(config: &LiveConfig, view: &View) -> Result<u8> {
-    let urgency = Urgency::of_this_thread();
+    let mut urgency = Urgency::of_this_thread();
     if !view.verbose {
         // What matters of it is in the errors.
         libbpf_rs::set_print(None);
@@ -158,7 +158,7 @@ fn trace(config: &LiveConfig, view: &View) -> Result<u8> {
     if view.verbose {
         say("tracing; Ctrl-C ends it");
     }
-    let command = urgency::without_limit(|| Command::start(&config.command))?;
+    let command = urgency.start(|| Command::start(&config.command))?;
     let command = match command {
         Ok(command) => command,
         Err(not) => {

@@ -190,3 +190,53 @@ fn blocked_signals_are_heard() {
         assert!(ran.stdout.ends_with("/bin/true seen\n"), "{ran:?}");
     }
 }
+
+/// What COMMAND prints, where execlat was started by `by`, with a line of its own.
+fn printed(by: &[&str], command: &[&str]) -> String {
+    let mut started = Command::new(by[0]);
+    started
+        .args(&by[1..])
+        .arg(common::execlat())
+        .args(["-Q", "--"])
+        .args(command);
+    let ran = finish(&mut started);
+    assert_eq!(ran.status, 0, "{ran:?}");
+    assert!(ran.stderr.ends_with("; nothing lost\n"), "{ran:?}");
+    ran.stdout.trim().to_owned()
+}
+
+/// We go first for a while, and limit that; COMMAND does neither.
+#[test]
+fn a_command_has_the_priority_and_the_limits_that_we_were_given() {
+    if root().is_none() {
+        return;
+    }
+    for nice in ["-5", "0", "5"] {
+        assert_eq!(printed(&["nice", "-n", nice], &["nice"]), nice);
+    }
+    let limits = ["prlimit", "--rttime", "--noheadings", "-o", "SOFT,HARD"];
+    let soft = printed(&["prlimit", "--rttime=5000000:unlimited"], &limits);
+    assert_eq!(soft, "5000000 unlimited");
+    let none = printed(&["prlimit", "--rttime=unlimited"], &limits);
+    assert_eq!(none, "unlimited unlimited");
+    let ignored = of_command(&["--ignore-signal=XCPU"]);
+    assert_eq!(ignored, [bit(Signal::SIGXCPU), 0]);
+}
+
+/// Who goes first, and is at it for longer than that, is killed.
+#[test]
+fn a_hard_limit_of_real_time_does_not_end_us() {
+    if root().is_none() {
+        return;
+    }
+    assert_eq!(printed(&["prlimit", "--rttime=1000"], &["echo", "x"]), "x");
+}
+
+#[test]
+fn few_descriptors_are_enough() {
+    if root().is_none() {
+        return;
+    }
+    // As it is with as few CPUs as test machines have.
+    assert_eq!(printed(&["prlimit", "--nofile=160"], &["echo", "x"]), "x");
+}

@@ -1,6 +1,8 @@
 //! What still runs: the lists of it, and what has run for too long.
 
+use std::collections::HashMap;
 use std::io;
+use std::rc::Rc;
 
 use super::outside::Verdict;
 use super::{Pipeline, Totals};
@@ -25,6 +27,18 @@ pub struct Above {
     /// The container of the nearest that has one; printable.
     pub container: Option<String>,
 }
+
+/// What lines say of a process that is above many others, so that it is found once.
+#[derive(Debug, Clone, Default)]
+struct Upwards {
+    /// How many are above it.
+    above: usize,
+    /// The container of the nearest that has one, from itself on.
+    container: Option<Rc<str>>,
+}
+
+/// Of all that were looked at for a list.
+type Looked = HashMap<ProcessId, Upwards>;
 
 /// How something that runs stands in a list.
 #[derive(Debug)]
@@ -97,13 +111,15 @@ impl Pipeline {
             .filter_map(|one| node(one.into()))
             .collect();
         let chains = Chains::new(&nodes);
+        let mut looked = Looked::new();
         for execution in running {
             let standing = if !rows.line_passes(&execution.image) {
                 Standing::NotAsked
             } else if chains.child(execution.process).is_some() {
                 Standing::Waits
             } else {
-                Standing::Listed(self.above(&chains, execution.process, execution.end_ns))
+                let (process, now_ns) = (execution.process, execution.end_ns);
+                Standing::Listed(self.above(&chains, &mut looked, process, now_ns))
             };
             let mut labels = self.names.labels(execution);
             labels.container_cgroup = self.container_cgroup(execution.into(), &labels);
@@ -113,30 +129,62 @@ impl Pipeline {
     }
 
     /// What is above a process, up to `now_ns`.
-    fn above(&self, chains: &Chains, process: ProcessId, now_ns: u64) -> Above {
+    fn above(
+        &self,
+        chains: &Chains,
+        looked: &mut Looked,
+        process: ProcessId,
+        now_ns: u64,
+    ) -> Above {
         let mut above = Above::default();
-        for process in chains.above(process) {
-            if above.named.len() >= NAMED_MAX && above.container.is_some() {
-                above.more += 1;
-                continue;
-            }
-            let Some(execution) = self.pair.running_in(process, now_ns) else {
-                continue;
-            };
-            let labels = self.names.labels(&execution);
-            if above.container.is_none() {
-                above.container = labels.name_or_id().map(str::to_owned);
-            }
-            match above.named.len() < NAMED_MAX {
-                true => {
-                    above
-                        .named
-                        .push((labels.action.to_string(), process.tgid, execution.time_ns()))
-                }
-                false => above.more += 1,
+        for process in chains.above(process).take(NAMED_MAX) {
+            if let Some(execution) = self.pair.running_in(process, now_ns) {
+                let called = self.names.labels(&execution).action.to_string();
+                above
+                    .named
+                    .push((called, process.tgid, execution.time_ns()));
             }
         }
+        if let Some(parent) = chains.above(process).next() {
+            let upwards = self.upwards(chains, looked, parent, now_ns);
+            above.more = (upwards.above + 1).saturating_sub(NAMED_MAX);
+            above.container = upwards.container.as_deref().map(str::to_owned);
+        }
         above
+    }
+
+    /// What is said of a process and those above it. With a walk for each line, a deep chain
+    /// with many ends would take the square of its length.
+    fn upwards(
+        &self,
+        chains: &Chains,
+        looked: &mut Looked,
+        process: ProcessId,
+        now_ns: u64,
+    ) -> Upwards {
+        let mut way = Vec::new();
+        let mut found = None;
+        for process in std::iter::once(process).chain(chains.above(process)) {
+            if let Some(upwards) = looked.get(&process) {
+                found = Some(upwards.clone());
+                break;
+            }
+            way.push(process);
+        }
+        for process in way.into_iter().rev() {
+            let mut upwards = found.map_or_else(Upwards::default, |next: Upwards| Upwards {
+                above: next.above + 1,
+                container: next.container,
+            });
+            if let Some(execution) = self.pair.running_in(process, now_ns)
+                && let Some(own) = self.names.labels(&execution).name_or_id()
+            {
+                upwards.container = Some(own.into());
+            }
+            looked.insert(process, upwards.clone());
+            found = Some(upwards);
+        }
+        found.unwrap_or_default()
     }
 
     /// What has passed the limit of [`Self::watch_slow`] by `now_ns` and still runs, if
@@ -166,9 +214,10 @@ impl Pipeline {
             .collect();
         let chains = Chains::new(&nodes);
         let told = self.tell(due, &chains, now_ns, rows);
+        let mut looked = Looked::new();
         for process in told.lines {
             if let Some(execution) = self.pair.running_in(process, now_ns) {
-                let above = self.above(&chains, process, now_ns);
+                let above = self.above(&chains, &mut looked, process, now_ns);
                 each(
                     &self.row(&execution, &self.names.labels(&execution)),
                     &above,

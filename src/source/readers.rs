@@ -10,7 +10,8 @@
 //!
 //! They are forked while there is one thread, and nothing of the kernel side: a process
 //! that hangs must not keep probes alive. One process is forked at the start, and that
-//! one forks a reader when its first question comes.
+//! one forks a reader when its first question comes. It ends with whoever asks, and then
+//! the kernel kills those that hang still, unless they wait where nothing kills them.
 
 use std::ffi::CStr;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -22,18 +23,24 @@ use std::{fs, io};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, open};
-use rustix::process::{Pid, WaitOptions, chdir, setsid, waitpid};
+use rustix::process::{
+    Pid, Resource, Signal, WaitOptions, chdir, getpid, getppid, getrlimit,
+    set_parent_process_death_signal, setsid, waitpid,
+};
 use rustix::time::Timespec;
 use rustix::{stdio, thread};
 
+use super::load::cpus_online;
 use super::sys;
-use super::urgency::Urgency;
+use super::urgency::{self, Urgency};
 
 /// The comm of all of them, as the kernel has it.
 pub const COMM: [u8; 16] = *b"execlat-reader\0\0";
 /// Processes of one kind that may hang; then nothing more is read. They are forked as they
 /// are needed.
 const READERS: usize = 64;
+/// Descriptors that all else takes, beside one for each CPU.
+const OTHER_DESCRIPTORS: u64 = 128;
 /// So much is asked ahead: it fits into a socket's buffer, so that nobody waits to write.
 const AHEAD_BYTES: usize = 64 << 10;
 /// What a question takes of that beside its bytes, however short it is.
@@ -98,12 +105,17 @@ pub struct Readers {
 
 /// The process that forks the others. It ends when nobody is left to ask them.
 #[derive(Debug)]
-struct First(Pid);
+struct First {
+    pid: Pid,
+    /// Closed, it asks the process to end.
+    life: Option<UnixStream>,
+}
 
 impl Drop for First {
     fn drop(&mut self) {
+        self.life = None;
         // It reads nothing, so it cannot hang.
-        let _ = waitpid(Some(self.0), WaitOptions::empty());
+        let _ = waitpid(Some(self.pid), WaitOptions::empty());
     }
 }
 
@@ -128,11 +140,13 @@ struct Reader {
 /// # Errors
 /// There can be no process, or no socket.
 pub fn start<const N: usize>(kinds: [(Kind<'_>, Patience); N]) -> io::Result<[Readers; N]> {
-    let mut theirs = Vec::new();
+    let (life, its_life) = UnixStream::pair()?;
+    let mut theirs = vec![(its_life, None)];
     let mut ours = Vec::new();
+    let many = readers_of_each(N, getrlimit(Resource::Nofile).current, cpus_online());
     for (kind, _) in kinds {
         let mut readers = Vec::new();
-        for _ in 0..READERS {
+        for _ in 0..many {
             let (one, other) = UnixStream::pair()?;
             one.set_nonblocking(true)?;
             readers.push(Reader {
@@ -144,7 +158,7 @@ pub fn start<const N: usize>(kinds: [(Kind<'_>, Patience); N]) -> io::Result<[Re
                 hangs_on: Vec::new(),
                 ended: false,
             });
-            theirs.push((other, kind));
+            theirs.push((other, Some(kind)));
         }
         ours.push(readers);
     }
@@ -153,7 +167,8 @@ pub fn start<const N: usize>(kinds: [(Kind<'_>, Patience); N]) -> io::Result<[Re
         leave_all_behind(waiting.iter().map(|(socket, _)| socket.as_raw_fd()));
         fork_on_demand(std::mem::take(waiting));
     })?;
-    let first = Arc::new(First(pid));
+    let life = Some(life);
+    let first = Arc::new(First { pid, life });
     let mut ours = ours.into_iter();
     Ok(kinds.map(|(_, patience)| Readers {
         readers: ours.next().unwrap_or_default(),
@@ -162,9 +177,17 @@ pub fn start<const N: usize>(kinds: [(Kind<'_>, Patience); N]) -> io::Result<[Re
     }))
 }
 
+/// So many that there are descriptors left: each takes two until both sides have theirs.
+fn readers_of_each(kinds: usize, descriptors: Option<u64>, cpus: u64) -> usize {
+    let descriptors = descriptors.unwrap_or(u64::MAX);
+    let left = descriptors.saturating_sub(OTHER_DESCRIPTORS.saturating_add(cpus));
+    (left / (2 * kinds as u64)).clamp(1, READERS as u64) as usize
+}
+
 /// What hangs must hold nothing that others wait for: no end of a pipe, no directory, no
 /// terminal.
 fn leave_all_behind(kept: impl Iterator<Item = RawFd>) {
+    urgency::forget_others();
     sys::ignore_signals();
     sys::close_all_but(&kept.collect::<Vec<_>>());
     let _ = setsid();
@@ -183,9 +206,11 @@ fn leave_all_behind(kept: impl Iterator<Item = RawFd>) {
     }
 }
 
-/// Forks the reader of each socket that a question comes by, until there are no more.
-fn fork_on_demand(mut waiting: Vec<(UnixStream, Kind<'_>)>) {
-    while !waiting.is_empty() {
+/// Forks the reader of each socket that a question comes by, until it is asked to end by
+/// the one that is of no kind.
+fn fork_on_demand(mut waiting: Vec<(UnixStream, Option<Kind<'_>>)>) {
+    let first = getpid();
+    loop {
         let mut fds: Vec<PollFd<'_>> = waiting
             .iter()
             .map(|(socket, _)| PollFd::new(socket, PollFlags::IN))
@@ -198,13 +223,19 @@ fn fork_on_demand(mut waiting: Vec<(UnixStream, Kind<'_>)>) {
             if events.is_empty() {
                 continue;
             }
-            let (socket, kind) = waiting.swap_remove(at);
+            let (socket, Some(kind)) = waiting.swap_remove(at) else {
+                return;
+            };
             // With nobody there any more, nobody is told; nor where there can be no process.
             if !events.contains(PollFlags::HUP) {
                 let others = &mut waiting;
                 let _ = sys::in_a_process(move || {
                     others.clear();
-                    let _ = answer_all(socket, kind());
+                    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+                    // If it has ended by then, there will be no signal.
+                    if getppid() == Some(first) {
+                        let _ = answer_all(socket, kind());
+                    }
                 });
             }
         }

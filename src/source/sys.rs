@@ -64,11 +64,21 @@ impl Scheduling {
         policy: libc::SCHED_RR | libc::SCHED_RESET_ON_FORK,
         priority: 1,
     };
-    /// As usual.
-    pub const USUAL: Scheduling = Scheduling {
+    /// As usual, children as well.
+    pub const PLAIN: Scheduling = Scheduling {
         policy: libc::SCHED_OTHER,
         priority: 0,
     };
+    /// As usual. To clear the flag of one that went first takes more than to go first does.
+    pub const USUAL: Scheduling = Scheduling {
+        policy: libc::SCHED_OTHER | libc::SCHED_RESET_ON_FORK,
+        priority: 0,
+    };
+
+    /// As usual, with or without the flag.
+    pub fn is_usual(self) -> bool {
+        self.policy & !libc::SCHED_RESET_ON_FORK == libc::SCHED_OTHER
+    }
 }
 
 /// How the calling thread is scheduled.

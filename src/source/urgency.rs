@@ -10,6 +10,7 @@
 use std::io;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getpriority_process, getrlimit, setrlimit};
@@ -17,6 +18,7 @@ use rustix::thread::gettid;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::sys::{self, Scheduling};
+use crate::inherited::is_ignored;
 
 /// CPU time that a thread may use so within each second.
 pub const BUDGET: Duration = Duration::from_millis(200);
@@ -24,6 +26,12 @@ const WINDOW: Duration = Duration::from_secs(1);
 
 /// Threads that have it now, for the signal handler; 0 is a free place.
 static RAISED: [AtomicI32; 8] = [const { AtomicI32::new(0) }; 8];
+
+/// The limit as it was before it was ours.
+static INHERITED: OnceLock<Rlimit> = OnceLock::new();
+
+/// Held to write while another program is started: nobody sets the limit then.
+static STARTS: RwLock<()> = RwLock::new(());
 
 /// The calling thread's right to go first; it gives that back when dropped.
 pub struct Urgency {
@@ -86,6 +94,26 @@ impl Urgency {
         self.round();
     }
 
+    /// Runs what starts another program, which is to have the priority and the limit that we
+    /// were given.
+    ///
+    /// # Errors
+    /// The limit cannot be set again.
+    pub fn start<T>(&mut self, start: impl FnOnce() -> T) -> io::Result<T> {
+        // Who is forked by one that goes first loses a better priority than the usual one.
+        if self.refused.is_none() && getpriority_process(None)? < 0 {
+            self.give_back();
+            let _ = sys::set_scheduling(self.tid, Scheduling::PLAIN);
+        }
+        let starts = STARTS.write().unwrap_or_else(PoisonError::into_inner);
+        set_limit(false)?;
+        let started = start();
+        set_limit(true)?;
+        drop(starts);
+        self.round();
+        Ok(started)
+    }
+
     fn has(&self) -> bool {
         let place = self.place.map(|place| place.load(Ordering::SeqCst));
         place == Some(self.tid)
@@ -95,6 +123,10 @@ impl Urgency {
         if self.has() {
             return Ok(());
         }
+        // The next round will do.
+        let Ok(_limit) = STARTS.try_read() else {
+            return Ok(());
+        };
         let take = |place: &&AtomicI32| {
             let taken = place.compare_exchange(0, self.tid, Ordering::SeqCst, Ordering::SeqCst);
             taken.is_ok()
@@ -103,7 +135,9 @@ impl Urgency {
             return Err(io::Error::other("too many threads"));
         };
         self.place = Some(place);
-        let raised = sys::set_scheduling(self.tid, Scheduling::FIRST);
+        // Whenever the kernel has stopped a thread, it puts the limit up by a second.
+        let limited = set_limit(true);
+        let raised = limited.and_then(|()| sys::set_scheduling(self.tid, Scheduling::FIRST));
         if raised.is_err() {
             self.give_back();
         }
@@ -128,20 +162,25 @@ impl Drop for Urgency {
     }
 }
 
-/// Runs what starts another program, which shall not inherit the limit.
-///
-/// # Errors
-/// The limit cannot be set again.
-pub fn without_limit<T>(start: impl FnOnce() -> T) -> io::Result<T> {
-    let ours = getrlimit(Resource::Rttime);
-    let none = Rlimit {
-        current: ours.maximum,
-        ..ours
+/// In a process that was forked: those that go first are its parent's threads.
+pub fn forget_others() {
+    for place in &RAISED {
+        place.store(0, Ordering::SeqCst);
+    }
+}
+
+/// Sets our limit, or the one before; where none was set that leaves it alone.
+fn set_limit(ours: bool) -> io::Result<()> {
+    let Some(inherited) = INHERITED.get() else {
+        return Ok(());
     };
-    setrlimit(Resource::Rttime, none)?;
-    let started = start();
-    setrlimit(Resource::Rttime, ours)?;
-    Ok(started)
+    let most = BUDGET.as_micros() as u64;
+    let current = match ours {
+        true => Some(inherited.current.map_or(most, |theirs| theirs.min(most))),
+        false => inherited.current,
+    };
+    let maximum = inherited.maximum;
+    Ok(setrlimit(Resource::Rttime, Rlimit { current, maximum })?)
 }
 
 /// CPU time that the calling thread has used.
@@ -153,22 +192,26 @@ fn used() -> Duration {
 /// Whether a thread may go first; sets the limit for those that do.
 fn permitted() -> io::Result<()> {
     // Whoever has changed how execlat is scheduled means it.
-    if sys::scheduling()? != Scheduling::USUAL || getpriority_process(None)? > 0 {
+    if !sys::scheduling()?.is_usual() || getpriority_process(None)? > 0 {
         return Err(io::Error::other("execlat was given another priority"));
     }
-    // The signal has another meaning then.
-    if getrlimit(Resource::Cpu).current.is_some() {
-        return Err(io::Error::other("a limit is set on CPU time"));
+    if INHERITED.get().is_none() {
+        // The signal has another meaning then.
+        if getrlimit(Resource::Cpu).current.is_some() {
+            return Err(io::Error::other("a limit is set on CPU time"));
+        }
+        // COMMAND is to ignore it still.
+        if is_ignored(libc::SIGXCPU) {
+            return Err(io::Error::other("SIGXCPU is ignored"));
+        }
+        // Who reaches this one is killed.
+        let limit = getrlimit(Resource::Rttime);
+        if limit.maximum.is_some() {
+            return Err(io::Error::other("a limit is set on real-time CPU time"));
+        }
+        INHERITED.get_or_init(|| limit);
     }
-    sys::on_too_long(demote_all)?;
-    let limit = getrlimit(Resource::Rttime);
-    let ours = BUDGET.as_micros() as u64;
-    let current = limit.current.map_or(ours, |theirs| theirs.min(ours));
-    let limit = Rlimit {
-        current: Some(current),
-        ..limit
-    };
-    Ok(setrlimit(Resource::Rttime, limit)?)
+    sys::on_too_long(demote_all)
 }
 
 /// In a signal handler: nothing but system calls and atomic loads and stores.
@@ -217,6 +260,27 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_forked_stops_none_of_its_parents_threads() {
+        std::thread::spawn(|| {
+            let urgency = Urgency::of_this_thread();
+            if let Some(error) = &urgency.refused {
+                println!("skipped: {error}");
+                return;
+            }
+            let child = sys::in_a_process(|| {
+                forget_others();
+                demote_all();
+            });
+            let child = child.expect("a process");
+            rustix::process::waitpid(Some(child), rustix::process::WaitOptions::empty())
+                .expect("it ended");
+            assert_eq!(sys::scheduling().expect("known"), Scheduling::FIRST);
+        })
+        .join()
+        .expect("a thread");
+    }
+
+    #[test]
     fn who_never_pauses_is_stopped_by_the_kernel() {
         std::thread::spawn(|| {
             let mut urgency = Urgency::of_this_thread();
@@ -235,6 +299,11 @@ mod tests {
             assert_eq!(sys::scheduling().expect("known"), Scheduling::USUAL);
             urgency.renew();
             assert!(urgency.has());
+            // Whoever does so again is stopped as soon.
+            let limit = getrlimit(Resource::Rttime)
+                .current
+                .map(Duration::from_micros);
+            assert_eq!(limit, Some(BUDGET));
         })
         .join()
         .expect("a thread");

@@ -50,3 +50,21 @@ fn what_is_gone_without_an_exit_is_unknown() {
     assert_eq!((out[0].process, out[0].end), (id(1), End::Unknown));
     assert_eq!(pair.running(200).len(), 1);
 }
+
+/// Only a damaged recording has that: it must not begin what never comes out.
+#[test]
+fn what_comes_after_an_end_is_late() {
+    let mut pair = Pair::default();
+    pair.note_begun();
+    let mut out = Vec::new();
+    pair.push(exit(1, 3, 30, true), &mut out);
+    pair.push(exec(1, 5, 40, "a\0"), &mut out);
+    pair.advance(40 + GIVE_UP_NS, &mut out);
+    assert!(out.is_empty() && pair.processes.is_empty());
+    assert_eq!(pair.take_begun(), []);
+    let unpaired = pair.unpaired();
+    assert_eq!(
+        (unpaired.finishes_without_start, unpaired.late_records),
+        (1, 1)
+    );
+}
