@@ -27,7 +27,7 @@ use crate::config::{KernelFilter, Live as Config};
 use crate::doctor;
 use crate::loss::SourceLosses;
 use crate::nearest::LeftOut;
-use crate::skel::{ExeclatSkel, ExeclatSkelBuilder};
+use crate::skel::{ExeclatMaps, ExeclatSkel, ExeclatSkelBuilder};
 use crate::wire;
 
 mod losses;
@@ -134,7 +134,7 @@ impl Live {
         let copies = attach::copies(&facts);
         load::configure(&mut open, config, &plan, flavour, copies)?;
         attach::set_autoload(&mut open, flavour, &config.filter, copies);
-        let skel = open.load().with_context(|| load::advice(&facts))?;
+        let mut skel = open.load().with_context(|| load::advice(&facts))?;
         load::fill_maps(&skel, &config.filter, &plan)?;
 
         let cpus = load::cpus_online();
@@ -165,7 +165,10 @@ impl Live {
             false => None,
         };
         let progs = &skel.progs;
+        // Before: what finalize_exec tells then, the return of execve is not to tell again.
+        watch_beside(&mut skel.maps, true)?;
         let mut attached = attach::attach(progs, flavour, &config.filter, tells_status, copies)?;
+        watch_beside(&mut skel.maps, attached.is_beside())?;
         notes.append(&mut attached.notes);
         let live_ns = monotonic_ns();
 
@@ -202,6 +205,9 @@ impl Live {
             live.list_cgroups(&plan.directories);
         }
         live.adopt(config, names, argvs, live_ns)?;
+        if let Some(attached) = &mut live.attached {
+            attached.over_scan();
+        }
         live.skipped_before = live.skipped_programs();
         Ok(live)
     }
@@ -401,6 +407,12 @@ impl Source for Live {
     fn left_out(&self) -> LeftOut {
         self.count_left_out()
     }
+}
+
+fn watch_beside(maps: &mut ExeclatMaps<'_>, on: bool) -> Result<()> {
+    let bss = maps.bss_data.as_deref_mut();
+    bss.context("the BPF object has no .bss")?.beside_returns = u32::from(on);
+    Ok(())
 }
 
 /// Our number in /proc; in another pid namespace's it is another, or none.
