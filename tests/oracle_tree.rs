@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use common::{Bed, Expected, Report};
 use nix::sys::signal::Signal;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use support_cli::Live;
 
 /// Pid, parent and code, padded; then the arguments.
@@ -149,11 +150,15 @@ fn what_a_double_fork_starts_stands_below_the_last_ancestor_with_a_row() {
     let [gate, done] = ["gate", "done"].map(|name| bed.scratch.path().join(name));
     let (gate, done) = (common::text(&gate), common::text(&done));
     let script = format!(
-        "mkfifo {gate} {done}
+        ": top
         ( (read go <{gate}; exec sh -c 'echo done >{done}' orphan) & )
         echo go >{gate}
         read done <{done}"
     );
+    // By us: mkfifo is a part of some shells, and an execution for others.
+    for fifo in [gate, done] {
+        mknodat(CWD, fifo, FileType::Fifo, Mode::RWXU, 0).expect("a fifo");
+    }
     for tree in [true, false] {
         let file = bed.scratch.path().join("fork.xl");
         let file = common::text(&file);
@@ -175,10 +180,10 @@ fn what_a_double_fork_starts_stands_below_the_last_ancestor_with_a_row() {
             .filter(|out| !out.is_empty())
         {
             let shown = shown(stdout);
-            assert_eq!(shown.len(), 3, "{stdout}");
+            assert_eq!(shown.len(), 2, "{stdout}");
             let top = &shown[0];
             assert_eq!((top.depth, top.far), (0, false), "{stdout}");
-            assert!(top.line.argv.starts_with("sh -c mkfifo"), "{stdout}");
+            assert!(top.line.argv.starts_with("sh -c : top"), "{stdout}");
             let orphan = shown.iter().find(|one| one.line.argv.ends_with(" orphan"));
             let orphan = orphan.unwrap_or_else(|| panic!("it is not there: {stdout}"));
             assert_ne!(orphan.line.ppid, top.line.pid, "{stdout}");
@@ -188,7 +193,5 @@ fn what_a_double_fork_starts_stands_below_the_last_ancestor_with_a_row() {
                 "{stdout}"
             );
         }
-        std::fs::remove_file(gate).expect("it was made");
-        std::fs::remove_file(done).expect("it was made");
     }
 }

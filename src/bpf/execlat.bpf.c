@@ -23,19 +23,19 @@ const enum xl_tracked_flags wire_tracked_flags SEC(".rodata.wire") = 0;
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(tp_exec, struct task_struct *task)
 {
-	return handle_exec(ctx, task, 0, true);
+	return handle_exec(ctx, task, 0, true, false);
 }
 
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(tp_exec_2, struct task_struct *task)
 {
-	return handle_exec(ctx, task, 1, true);
+	return handle_exec(ctx, task, 1, true, false);
 }
 
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(tp_exec_3, struct task_struct *task)
 {
-	return handle_exec(ctx, task, 2, true);
+	return handle_exec(ctx, task, 2, true, false);
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -131,11 +131,11 @@ int BPF_PROG(tp_free, struct task_struct *task)
 	return finish(ctx, tgid, entry, task->self_exec_id, false, &record);
 }
 
-static __always_inline int current_exec(void *ctx)
+static __always_inline int current_exec(void *ctx, bool again)
 {
 	if (kernel_has_task_btf())
-		return handle_exec(ctx, bpf_get_current_task_btf(), 0, true);
-	return handle_exec(ctx, (void *)bpf_get_current_task(), 0, false);
+		return handle_exec(ctx, bpf_get_current_task_btf(), 0, true, again);
+	return handle_exec(ctx, (void *)bpf_get_current_task(), 0, false, again);
 }
 
 static __always_inline int current_end(void *ctx)
@@ -152,13 +152,17 @@ static __always_inline int current_end(void *ctx)
 SEC("kretprobe")
 int BPF_KRETPROBE(kp_execve, long result)
 {
-	return result ? 0 : current_exec(ctx);
+	return result ? 0 : current_exec(ctx, false);
 }
 
+/*
+ * Late in an exec. It stands for the kretprobes where there are none, and beside them at
+ * first: the return of what was in an exec when they came is not seen.
+ */
 SEC("kprobe")
 int BPF_KPROBE(kp_finalize_exec)
 {
-	return current_exec(ctx);
+	return current_exec(ctx, *(volatile u32 *)&beside_returns);
 }
 
 /*

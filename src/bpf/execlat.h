@@ -235,7 +235,8 @@ enum xl_tracked_flags {
 	XL_T_LINEAGE = 32,    /* forked by a runtime, or by such a fork; not yet another program */
 	XL_T_SLOT = 64,	      /* the entry is a slot */
 	XL_T_ELSEWHERE = 128, /* its exec, or that of who started it, had XL_F_ELSEWHERE */
-	XL_T_ONE_FORK = 256,  /* from this bit on: how many forks of it were told */
+	XL_T_FINALIZED = 256, /* its last exec was told beside the return, which is to come */
+	XL_T_ONE_FORK = 512,  /* from this bit on: how many forks of it were told */
 };
 
 /* A process that the scan is to adopt. */

@@ -21,7 +21,7 @@ static __always_inline struct xl_tracked *tracked_entry(struct task_struct *lead
  * known there. False if there is no room in it.
  */
 static __always_inline bool note_exec(struct exec_scratch *scratch, struct xl_tracked *entry,
-				      u32 flags, u32 exec_id)
+				      u32 flags, u32 exec_id, bool again)
 {
 	struct xl_header *header = &scratch->record.header;
 
@@ -34,10 +34,11 @@ static __always_inline bool note_exec(struct exec_scratch *scratch, struct xl_tr
 			header->seq = 1;
 			return true;
 		}
-		/* The scan may just have taken it in. */
+		/* The scan may just have adopted it. */
 		entry = find_tracked(header->tgid, header->start_ns);
 		if (!entry) {
-			COUNT(table_full);
+			if (!again)
+				COUNT(table_full);
 			return false;
 		}
 	}
@@ -94,9 +95,11 @@ static __always_inline u32 unmatched_flags(u32 flags, bool started)
 
 /*
  * The current task has got a new image. Pointers are loaded before the paths part,
- * here and below: the verifier looks at them again on each, see readable().
+ * here and below: the verifier looks at them again on each, see readable(). `again`: the
+ * exec's return comes by here, too, if it is seen.
  */
-static __always_inline int handle_exec(void *ctx, struct task_struct *task, u32 which, bool direct)
+static __always_inline int handle_exec(void *ctx, struct task_struct *task, u32 which, bool direct,
+				       bool again)
 {
 	u32 tgid = GET(direct, task, tgid), exec_id = GET(direct, task, self_exec_id);
 	struct task_struct *leader = GET(direct, task, group_leader);
@@ -112,13 +115,16 @@ static __always_inline int handle_exec(void *ctx, struct task_struct *task, u32 
 	/* The table knows for certain, but only of what is tracked. */
 	if (which && entry && entry->exec_id == exec_id)
 		return 0;
+	/* Not so of the scan's entries: what the scan knows of an exec is less. */
+	if (!again && entry && flags & XL_T_FINALIZED && entry->exec_id == exec_id)
+		return 0;
 	if (targ_copies > 1) {
 		if (is_seen(tgid, GET(direct, leader, start_time), exec_id, which))
 			return 0;
 		if (which)
 			COUNT(stood_in_execs);
 	}
-	verdict = forget(judge_exec(task, flags, which, direct));
+	verdict = forget(judge_exec(task, flags, which, direct, again));
 	matches = verdict & MATCHES;
 	/* A runtime's hook, or the payload: it is told, and what it starts is not. */
 	started = !matches && targ_anatomy && lineage;
@@ -145,8 +151,10 @@ static __always_inline int handle_exec(void *ctx, struct task_struct *task, u32 
 	flags = matches ? matched_flags(flags, comm_word(task, direct), verdict & TAKEN)
 			: unmatched_flags(flags, started);
 	/* An exec by another thread has ended the old leader, not the process. */
-	flags &= ~XL_T_LEADER_CODE;
-	if (note_exec(scratch, entry, flags, exec_id))
+	flags &= ~(XL_T_LEADER_CODE | XL_T_FINALIZED);
+	if (again)
+		flags |= XL_T_FINALIZED;
+	if (note_exec(scratch, entry, flags, exec_id, again))
 		report_exec(ctx, task, parent, scratch, lineage, which, direct);
 	return 0;
 }

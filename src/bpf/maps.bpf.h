@@ -31,10 +31,11 @@ const volatile u32 targ_copies = 1; /* of the tracepoints' programs, see there *
 const volatile u32 targ_shown_hierarchy = 0;
 
 /* Written by one side, read by the other, while tracing. */
-u32 own_tgid = 0;     /* execlat's, in the initial pid namespace; by the scan */
-u32 tells_status = 0; /* do_exit need not be watched; by the scan */
-u32 scan_commit = 0;  /* the scan adopts what `wanted` holds */
-u32 scan_over = 0;    /* and will not again: slots may be used */
+u32 own_tgid = 0;	/* execlat's, in the initial pid namespace; by the scan */
+u32 tells_status = 0;	/* do_exit need not be watched; by the scan */
+u32 scan_commit = 0;	/* the scan adopts what `wanted` holds */
+u32 scan_over = 0;	/* and will not again: slots may be used */
+u32 beside_returns = 0; /* finalize_exec is watched beside the returns of execve */
 struct xl_counters counters[XL_COUNTER_CPUS] = {};
 struct xl_left_out left_out[XL_COUNTER_CPUS] = {};
 

@@ -153,10 +153,11 @@ __noinline int forget(int value)
 
 /*
  * Whether the current task's new image passes the filters, but that it may be outside
- * the cgroups asked for if a runtime runs it.
+ * the cgroups asked for if a runtime runs it. `again`: another probe judges it too, and
+ * counts it if it is left out.
  */
 static __always_inline u32 judge_exec(struct task_struct *task, u32 tracked_flags, u32 which,
-				      bool direct)
+				      bool direct, bool again)
 {
 	bool follow = tracked_flags & XL_T_FOLLOW;
 	/* Its runtime matched, and may have moved it: its name alone is asked. */
@@ -172,15 +173,18 @@ static __always_inline u32 judge_exec(struct task_struct *task, u32 tracked_flag
 		return where | MATCHES;
 	if (!where && !lineage &&
 	    !(targ_from_outside && may_be_runtime(comm_word(task, direct), tracked_flags))) {
-		LEFT_OUT(by_cgroup);
+		if (!again)
+			LEFT_OUT(by_cgroup);
 		return 0;
 	}
 	if (targ_names && !name_matches(task, which, direct)) {
-		count_left_out_by_name(comm_word(task, direct));
+		if (!again)
+			count_left_out_by_name(comm_word(task, direct));
 		return where;
 	}
 	if (targ_uids && !lineage && !uid_matches()) {
-		LEFT_OUT(by_uid);
+		if (!again)
+			LEFT_OUT(by_uid);
 		return where;
 	}
 	return where | MATCHES;

@@ -122,6 +122,8 @@ fn needs_forks(filter: &KernelFilter) -> bool {
 #[derive(Debug, Default)]
 pub struct Attached {
     links: Vec<Link>,
+    /// Sees execs that were under way when the kretprobes came; see [`Attached::over_scan`].
+    beside: Option<Link>,
     events: Option<TraceEvents>,
     /// What was attached and how, a sentence each.
     pub notes: Vec<String>,
@@ -179,6 +181,7 @@ impl Attached {
     /// In reverse order: starts are the first to be seen no more, so that no end is
     /// taken for that of an image whose own start was not seen.
     pub fn detach(&mut self) {
+        self.beside = None;
         while let Some(link) = self.links.pop() {
             drop(link);
         }
@@ -193,6 +196,16 @@ impl Attached {
 }
 
 impl Attached {
+    /// What was under way when this began is over, or was listed: the returns are enough.
+    pub fn over_scan(&mut self) {
+        self.beside = None;
+    }
+
+    /// Whether finalize_exec is watched beside the returns of execve.
+    pub fn is_beside(&self) -> bool {
+        self.beside.is_some()
+    }
+
     /// How often each probe was missed by the kernel.
     pub fn missed(&self) -> Vec<(String, u64)> {
         self.events
@@ -272,7 +285,10 @@ const EXECVE: &[&str] = if cfg!(target_arch = "aarch64") {
 
 fn attach_start(attached: &mut Attached, progs: &ExeclatProgs<'_>) -> Result<()> {
     match attach_kretprobes(attached, progs) {
-        Ok(true) => Ok(()),
+        Ok(true) => {
+            attach_beside(attached, progs);
+            Ok(())
+        }
         Ok(false) => attached.kprobe(&progs.kp_finalize_exec, "finalize_exec"),
         Err(why) => {
             attached
@@ -280,6 +296,17 @@ fn attach_start(attached: &mut Attached, progs: &ExeclatProgs<'_>) -> Result<()>
                 .push(format!("no kretprobes on execve: {why:#}"));
             attached.kprobe(&progs.kp_finalize_exec, "finalize_exec")
         }
+    }
+}
+
+/// A kretprobe sees no return of a call that began before it: who was in an exec then, and is
+/// adopted as what it ran before, would end unseen.
+fn attach_beside(attached: &mut Attached, progs: &ExeclatProgs<'_>) {
+    match attached.through_tracefs(&progs.kp_finalize_exec, "finalize_exec", false) {
+        Ok(link) => attached.beside = link,
+        Err(why) => attached
+            .notes
+            .push(format!("execs under way are not seen: {why}")),
     }
 }
 

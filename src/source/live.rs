@@ -26,7 +26,7 @@ use crate::config::Live as Config;
 use crate::doctor;
 use crate::loss::SourceLosses;
 use crate::nearest::LeftOut;
-use crate::skel::{ExeclatSkel, ExeclatSkelBuilder};
+use crate::skel::{ExeclatMaps, ExeclatSkel, ExeclatSkelBuilder};
 use crate::wire;
 
 mod about;
@@ -125,7 +125,7 @@ impl Live {
         let mut notes = vec![format!("{} flavour: {why}", flavour.name())];
 
         let copies = attach::copies(&facts);
-        let skel = load_skel(config, &facts, &plan, flavour, copies)?;
+        let mut skel = load_skel(config, &facts, &plan, flavour, copies)?;
         let cpus = load::cpus_online();
         let (pages, watermark) = load::buffer_pages(config.buffer_bytes, cpus);
         let perf = PerfBuffer::new(&skel.maps.events, pages, watermark)
@@ -154,7 +154,10 @@ impl Live {
             false => None,
         };
         let progs = &skel.progs;
+        // Before: what finalize_exec tells then, the return of execve is not to tell again.
+        watch_beside(&mut skel.maps, true)?;
         let mut attached = attach::attach(progs, flavour, &config.filter, tells_status, copies)?;
+        watch_beside(&mut skel.maps, attached.is_beside())?;
         notes.append(&mut attached.notes);
         let live_ns = monotonic_ns();
 
@@ -191,6 +194,9 @@ impl Live {
             live.list_cgroups(&plan.directories);
         }
         live.adopt(config, names, argvs, live_ns)?;
+        if let Some(attached) = &mut live.attached {
+            attached.over_scan();
+        }
         live.skipped_before = live.skipped_programs();
         Ok(live)
     }
@@ -372,4 +378,10 @@ impl Source for Live {
     fn left_out(&self) -> LeftOut {
         self.count_left_out()
     }
+}
+
+fn watch_beside(maps: &mut ExeclatMaps<'_>, on: bool) -> Result<()> {
+    let bss = maps.bss_data.as_deref_mut();
+    bss.context("the BPF object has no .bss")?.beside_returns = u32::from(on);
+    Ok(())
 }

@@ -18,7 +18,6 @@
 #   EXECLAT_BIN, EXECLAT_WORKLOAD   the binaries: /bin/execlat and /bin/workload in the guest
 #   EXECLAT_TEST_BINS               the test executables, separated by white space
 #   EXECLAT_TEST_ARGS               arguments for each of them
-#   EXECLAT_LEFT_OUT                why these leave tests out, for the account
 #   EXECLAT_MODE_SUITES             what runs in the cgroup modes after the first, by a pattern of
 #                                   suite names (a*|b*); default: all
 #   EXECLAT_GUEST_FILES             more files, each as FILE:GUESTPATH, separated by white space
