@@ -3,7 +3,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use rustix::fs::{FileType, mknodat};
+use rustix::fs::{FileType, Mode, mknodat};
 
 use super::*;
 
