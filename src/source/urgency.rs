@@ -65,7 +65,10 @@ impl Urgency {
     /// How it is, a sentence.
     pub fn note(&self) -> String {
         match &self.refused {
-            None => "real-time priority, for a bounded time".to_owned(),
+            None => format!(
+                "real-time priority, at most {} ms of each second",
+                BUDGET.as_millis()
+            ),
             Some(error) => format!("no real-time priority: {error}"),
         }
     }
