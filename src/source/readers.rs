@@ -28,6 +28,7 @@ use rustix::time::Timespec;
 
 use super::load::cpus_online;
 use super::sys;
+use super::urgency;
 use process::{fork_on_demand, leave_all_behind, send};
 
 /// The comm of all of them, as the kernel has it.
@@ -163,6 +164,7 @@ pub fn start<const N: usize>(kinds: [(Kind<'_>, Patience); N]) -> io::Result<[Re
         leave_all_behind(waiting.iter().map(|(socket, _)| socket.as_raw_fd()));
         fork_on_demand(std::mem::take(waiting));
     })?;
+    urgency::pass_on(pid);
     let life = Some(life);
     let first = Arc::new(First { pid, life });
     let mut ours = ours.into_iter();

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getpriority_process, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, getpriority_process, getrlimit, setrlimit};
 use rustix::thread::gettid;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -192,10 +192,21 @@ fn used() -> Duration {
     Duration::new(used.tv_sec.cast_unsigned(), used.tv_nsec as u32)
 }
 
+/// Lets a process that this thread has just forked go first from its first step on, if the
+/// thread does: else it waits for a CPU like everybody, until it can ask for that itself.
+pub fn pass_on(child: Pid) {
+    if sys::scheduling().is_ok_and(|now| now == Scheduling::FIRST) {
+        // It waits, then.
+        let _ = sys::set_scheduling(child.as_raw_nonzero().get(), Scheduling::FIRST);
+    }
+}
+
 /// Whether a thread may go first; sets the limit for those that do.
 fn permitted() -> io::Result<()> {
-    // Whoever has changed how execlat is scheduled means it.
-    if !sys::scheduling()?.is_usual() || getpriority_process(None)? > 0 {
+    // Whoever has changed how execlat is scheduled means it; but see `pass_on`.
+    let now = sys::scheduling()?;
+    let is_ours = now == Scheduling::FIRST && INHERITED.get().is_some();
+    if !(now.is_usual() || is_ours) || getpriority_process(None)? > 0 {
         return Err(io::Error::other("execlat was given another priority"));
     }
     if INHERITED.get().is_none() {

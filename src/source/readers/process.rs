@@ -41,7 +41,9 @@ pub(super) fn leave_all_behind(kept: impl Iterator<Item = RawFd>) {
 /// the one that is of no kind.
 pub(super) fn fork_on_demand(mut waiting: Vec<(UnixStream, Option<Kind<'_>>)>) {
     let first = getpid();
+    let mut urgency = Urgency::of_this_thread();
     loop {
+        urgency.round();
         let mut fds: Vec<PollFd<'_>> = waiting
             .iter()
             .map(|(socket, _)| PollFd::new(socket, PollFlags::IN))
@@ -60,7 +62,8 @@ pub(super) fn fork_on_demand(mut waiting: Vec<(UnixStream, Option<Kind<'_>>)>) {
             // With nobody there any more, nobody is told; nor where there can be no process.
             if !events.contains(PollFlags::HUP) {
                 let others = &mut waiting;
-                let _ = sys::in_a_process(move || {
+                let reader = sys::in_a_process(move || {
+                    urgency::forget_others();
                     others.clear();
                     let _ = set_parent_process_death_signal(Some(Signal::KILL));
                     // If it has ended by then, there will be no signal.
@@ -68,6 +71,7 @@ pub(super) fn fork_on_demand(mut waiting: Vec<(UnixStream, Option<Kind<'_>>)>) {
                         let _ = answer_all(socket, kind());
                     }
                 });
+                let _ = reader.map(urgency::pass_on);
             }
         }
     }
