@@ -51,7 +51,9 @@ fn a_storm_while_nobody_takes_the_rows() {
 /// Policy and real-time priority of each thread, from /proc/PID/task/TID/stat.
 fn scheduled(pid: u32) -> Vec<(String, u32, u32)> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
-    let stats = tasks.map(|task| fs::read_to_string(task.expect("a thread").path().join("stat")));
+    // One may end meanwhile.
+    let stats = tasks.flatten();
+    let stats = stats.flat_map(|task| fs::read_to_string(task.path().join("stat")));
     let parse = |stat: String| {
         let (name, fields) = stat.rsplit_once(')').expect("a name");
         let name = name.split_once('(').expect("a name").1;
@@ -60,7 +62,7 @@ fn scheduled(pid: u32) -> Vec<(String, u32, u32)> {
         let number = |nth: usize| fields[nth - 3].parse().expect("a number");
         (name.to_owned(), number(41), number(40))
     };
-    stats.map(|stat| parse(stat.expect("stat"))).collect()
+    stats.map(parse).collect()
 }
 
 fn is_permitted(tracer: &Tracer) -> bool {

@@ -109,8 +109,10 @@ fn is_other(kind: &str, hosts: u64) -> bool {
 fn read_lockdown() -> io::Result<String> {
     fs::read_to_string("/sys/kernel/security/lockdown").or_else(|_| {
         let root = tracefs::mount_private("securityfs")?;
-        let file = openat(&root, "lockdown", OFlags::RDONLY, Mode::empty())?;
-        io::read_to_string(File::from(file))
+        let file = openat(&root, "lockdown", OFlags::RDONLY, Mode::empty());
+        let lockdown = file.map(File::from).map(io::read_to_string);
+        tracefs::unmount(root);
+        lockdown?
     })
 }
 

@@ -125,7 +125,8 @@ impl Drop for TraceEvents {
 pub fn availability(lockdown: Option<&str>) -> Tracefs {
     if mounted().is_some() {
         Tracefs::Mounted
-    } else if lockdown != Some("confidentiality") && mount().is_ok() {
+    } else if let (true, Ok(mount)) = (lockdown != Some("confidentiality"), mount()) {
+        unmount(mount);
         Tracefs::Private
     } else {
         Tracefs::Absent
@@ -142,6 +143,14 @@ fn mounted() -> Option<OwnedFd> {
     .ok()?;
     openat(&root, "kprobe_events", OFlags::RDONLY, Mode::empty()).ok()?;
     Some(root)
+}
+
+/// The last descriptor of such a mount waits for RCU when it is closed, on a busy host for
+/// seconds: nobody waits for that.
+pub fn unmount(mount: OwnedFd) {
+    let close = std::thread::Builder::new().name("unmount".to_owned());
+    // Without a thread it is closed here.
+    drop(close.spawn(move || drop(mount)));
 }
 
 /// Mounts a file system of the kernel's where nobody but us sees it.
