@@ -59,7 +59,9 @@ static void *serve(void *arg)
 		struct fuse_init_out init = {
 			.major = 7, .minor = 31, .max_write = 4096, .time_gran = 1
 		};
-		struct fuse_entry_out entry = { .nodeid = 2, .entry_valid = 1000, .attr_valid = 1000 };
+		struct fuse_entry_out entry = { .nodeid = 2,
+						.entry_valid = 1000,
+						.attr_valid = 1000 };
 		struct fuse_attr_out attr = { .attr_valid = 1000 };
 		struct fuse_open_out opened = { .fh = 1 };
 

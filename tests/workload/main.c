@@ -12,9 +12,8 @@
 #include <unistd.h>
 
 static const struct wcase *const tables[] = {
-	basic_cases, thread_cases, argv_cases,	tree_cases, filter_cases,
-	pid_cases,   storm_cases,  usage_cases, loss_cases, start_cases,
-	fuse_cases,
+	basic_cases, thread_cases, argv_cases, tree_cases,  filter_cases, pid_cases,
+	storm_cases, usage_cases,  loss_cases, start_cases, fuse_cases,
 };
 
 #define NTABLES (int)(sizeof(tables) / sizeof(*tables))
