@@ -47,6 +47,8 @@ const QUESTION_MAX_BYTES: usize = 64 << 10;
 /// Who has not answered for this many times the patience is given up even if it could
 /// run: on a busy machine it may just not have had its turn.
 const STARVED: u32 = 10;
+/// What comes within this time has not been waited for.
+const AT_ONCE: Duration = Duration::from_millis(1);
 /// In the length of a piece: it ends its answer.
 const LAST: u32 = 1 << 31;
 
@@ -215,9 +217,12 @@ impl Readers {
                 .readers
                 .iter_mut()
                 .find_map(|r| r.is_free(heard).then_some(r));
+            // When the time for all is over, what does not come at once is late.
+            let left = self.patience.all.saturating_sub(began.elapsed());
+            let each = self.patience.each.min(left.max(AT_ONCE));
             let asked = free.filter(|_| next < some.len());
             let late = asked.and_then(|reader| {
-                next = reader.answers(some, next, self.patience.each, heard);
+                next = reader.answers(some, next, each, heard);
                 (next < some.len()).then_some(&mut reader.late)
             });
             match late {
