@@ -130,7 +130,6 @@ impl Live {
         let (pages, watermark) = load::buffer_pages(config.buffer_bytes, cpus);
         let perf = PerfBuffer::new(&skel.maps.events, pages, watermark)
             .with_context(|| load::buffer_advice(pages, cpus))?;
-        let drain = Drain::start(perf, ROUND)?;
         notes.push(format!(
             "perf buffer: {} KiB for each of {cpus} CPUs, woken at {} KiB",
             pages as u64 * load::page_bytes() / 1024,
@@ -144,6 +143,8 @@ impl Live {
         // The iterator also tells who and where we are in the initial namespaces, and more.
         let mut names = CgroupNames::default();
         let listed = viewpoint::look(&scan_link, &mut names)?;
+        // With the clock set, by which it says how far it has read.
+        let drain = Drain::start(perf, ROUND)?;
         let told = skel.maps.bss_data.as_deref();
         let tells_status = told.is_some_and(|bss| bss.tells_status != 0);
         let own_tgid = told.map_or(0, |bss| bss.own_tgid);
