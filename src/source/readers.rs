@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, Resource, WaitOptions, getrlimit, waitpid};
+use rustix::process::{Pid, Resource, Signal, WaitOptions, getrlimit, kill_process, waitpid};
 use rustix::time::Timespec;
 
 use super::load::cpus_online;
@@ -113,6 +113,8 @@ struct First {
 impl Drop for First {
     fn drop(&mut self) {
         self.life = None;
+        // Where the kernel would not close what it holds of ours, it sees no end of us.
+        let _ = kill_process(self.pid, Signal::KILL);
         // It reads nothing, so it cannot hang.
         let _ = waitpid(Some(self.pid), WaitOptions::empty());
     }
