@@ -242,45 +242,52 @@ fn demote_all() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Mutex;
 
     fn spin(limit: Duration) {
         let until = used() + limit;
         while used() < until {}
     }
 
+    /// One at a time: whoever is stopped by the kernel takes the others along.
+    fn on_a_thread(test: fn(Urgency)) {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let thread = std::thread::spawn(move || {
+            let urgency = Urgency::of_this_thread();
+            match &urgency.refused {
+                Some(error) => println!("skipped: {error}"),
+                None => test(urgency),
+            }
+        });
+        thread.join().expect("a thread");
+    }
+
+    fn now() -> Scheduling {
+        sys::scheduling().expect("known")
+    }
+
     #[test]
     fn who_uses_much_goes_on_as_before_until_the_second_is_over() {
-        std::thread::spawn(|| {
-            let mut urgency = Urgency::of_this_thread();
-            if let Some(error) = &urgency.refused {
-                println!("skipped: {error}");
-                return;
-            }
-            assert_eq!(sys::scheduling().expect("known"), Scheduling::FIRST);
+        on_a_thread(|mut urgency| {
+            assert_eq!(now(), Scheduling::FIRST);
             spin(BUDGET / 4);
             urgency.round();
             assert!(urgency.has());
             spin(BUDGET);
             urgency.round();
             assert!(!urgency.has());
-            assert_eq!(sys::scheduling().expect("known"), Scheduling::USUAL);
+            assert_eq!(now(), Scheduling::USUAL);
             urgency.renew();
-            assert_eq!(sys::scheduling().expect("known"), Scheduling::FIRST);
+            assert_eq!(now(), Scheduling::FIRST);
             drop(urgency);
-            assert_eq!(sys::scheduling().expect("known"), Scheduling::USUAL);
-        })
-        .join()
-        .expect("a thread");
+            assert_eq!(now(), Scheduling::USUAL);
+        });
     }
 
     #[test]
     fn whoever_is_forked_stops_none_of_its_parents_threads() {
-        std::thread::spawn(|| {
-            let urgency = Urgency::of_this_thread();
-            if let Some(error) = &urgency.refused {
-                println!("skipped: {error}");
-                return;
-            }
+        on_a_thread(|_urgency| {
             let child = sys::in_a_process(|| {
                 forget_others();
                 demote_all();
@@ -288,20 +295,13 @@ mod tests {
             let child = child.expect("a process");
             rustix::process::waitpid(Some(child), rustix::process::WaitOptions::empty())
                 .expect("it ended");
-            assert_eq!(sys::scheduling().expect("known"), Scheduling::FIRST);
-        })
-        .join()
-        .expect("a thread");
+            assert_eq!(now(), Scheduling::FIRST);
+        });
     }
 
     #[test]
     fn who_never_pauses_is_stopped_by_the_kernel() {
-        std::thread::spawn(|| {
-            let mut urgency = Urgency::of_this_thread();
-            if let Some(error) = &urgency.refused {
-                println!("skipped: {error}");
-                return;
-            }
+        on_a_thread(|mut urgency| {
             // Bounded, should nothing stop it.
             for _ in 0..100 {
                 spin(BUDGET / 10);
@@ -310,7 +310,7 @@ mod tests {
                 }
             }
             assert!(!urgency.has());
-            assert_eq!(sys::scheduling().expect("known"), Scheduling::USUAL);
+            assert_eq!(now(), Scheduling::USUAL);
             urgency.renew();
             assert!(urgency.has());
             // Whoever does so again is stopped as soon.
@@ -318,8 +318,6 @@ mod tests {
                 .current
                 .map(Duration::from_micros);
             assert_eq!(limit, Some(BUDGET));
-        })
-        .join()
-        .expect("a thread");
+        });
     }
 }
