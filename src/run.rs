@@ -244,8 +244,10 @@ impl Tracing<'_> {
         let mut next_interval = later(Instant::now(), self.view.interval);
         loop {
             self.urgency.round();
-            self.source.next(&mut batch)?;
+            let read = self.source.next(&mut batch);
+            // What was read before it failed counts.
             self.feed(&mut batch);
+            read?;
             self.report.slow(&mut self.pipeline, batch.horizon_ns);
             if stop.asked() {
                 self.report.list(&mut self.pipeline, batch.horizon_ns);
