@@ -7,8 +7,8 @@ use std::fs;
 use std::process::Command;
 
 use common::cgroup::procs;
-use common::compare::{by_key, differences, key_of_row};
-use common::{Bed, Expected, Observed, Report, Tracer, count, execlat, probe_args, text};
+use common::compare::{by_key, exact, key_of_row};
+use common::{Bed, Observed, Tracer, count, execlat, probe_args, text};
 use nix::sys::signal::Signal;
 
 /// Far less than what happens while nobody reads it.
@@ -19,25 +19,6 @@ const ROOM: usize = 11;
 
 /// Levels of cgroups that the test for a subtree climbs.
 const LEVELS: usize = 96;
-
-/// The executions whose rows are exact. No row is invented, and none is wrong.
-fn exact(report: &Report, observed: &Observed) -> usize {
-    let happened = by_key(&report.expected);
-    let mut exact = 0;
-    for row in &observed.rows {
-        let e: &Expected = happened
-            .get(&key_of_row(row))
-            .unwrap_or_else(|| panic!("never happened: {row}"));
-        // An end that was lost is said to be unknown.
-        if row["end"] == "exit" {
-            let one = std::slice::from_ref(e);
-            let wrong = differences(one, std::slice::from_ref(row), 4096);
-            assert!(wrong.is_empty(), "{wrong:#?}");
-            exact += 1;
-        }
-    }
-    exact
-}
 
 fn lost(observed: &Observed, what: &str) -> usize {
     let count = observed.summary["lost"][what].as_u64();

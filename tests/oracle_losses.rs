@@ -5,8 +5,8 @@ mod common;
 
 use std::sync::{Mutex, PoisonError};
 
-use common::compare::{by_key, differences, key_of_row};
-use common::{Bed, Expected, Observed, Report, count, figure, skip};
+use common::compare::exact;
+use common::{Bed, Observed, Report, count, figure, skip};
 use nix::sys::signal::Signal;
 
 /// Of each kretprobe, in the kprobe flavour.
@@ -39,24 +39,10 @@ fn observe(bed: &Bed, case: &[&str]) -> Option<(Account, Observed)> {
 
 /// No row is wrong or invented; what has none is counted, and the exit status tells.
 fn account(report: &Report, observed: &Observed) -> Account {
-    let happened = by_key(&report.expected);
-    let mut exact = 0;
-    for row in &observed.rows {
-        let e: &Expected = happened
-            .get(&key_of_row(row))
-            .unwrap_or_else(|| panic!("never happened: {row}"));
-        // An end that was not seen is said to be unknown.
-        if row["end"] == "exit" {
-            let one = std::slice::from_ref(e);
-            let wrong = differences(one, std::slice::from_ref(row), 4096);
-            assert!(wrong.is_empty(), "{wrong:#?}");
-            exact += 1;
-        }
-    }
     let counts = observed.summary["lost"].as_object().expect("lost");
     let account = Account {
         executions: report.expected.len(),
-        missing: report.expected.len() - exact,
+        missing: report.expected.len() - exact(report, observed),
         lost: counts.values().filter_map(|n| n.as_u64()).sum(),
     };
     let (word, status) = match account.lost {

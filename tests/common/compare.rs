@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use serde_json::Value;
 
-use super::Observed;
+use super::{Observed, Report};
 
 /// The default of `--max-args-bytes`.
 const MAX_ARGS_BYTES: usize = 4096;
@@ -347,6 +347,25 @@ pub fn by_key(expected: &[Expected]) -> HashMap<Key, &Expected> {
         .iter()
         .map(|e| ((e.pid, e.argv.clone()), e))
         .collect()
+}
+
+/// The executions whose rows are exact. No row is invented, and none is wrong.
+pub fn exact(report: &Report, observed: &Observed) -> usize {
+    let happened = by_key(&report.expected);
+    let mut exact = 0;
+    for row in &observed.rows {
+        let e: &Expected = happened
+            .get(&key_of_row(row))
+            .unwrap_or_else(|| panic!("never happened: {row}"));
+        // An end that was lost is said to be unknown.
+        if row["end"] == "exit" {
+            let one = std::slice::from_ref(e);
+            let wrong = differences(one, std::slice::from_ref(row), MAX_ARGS_BYTES);
+            assert!(wrong.is_empty(), "{wrong:#?}");
+            exact += 1;
+        }
+    }
+    exact
 }
 
 /// Every count in the summary's `lost` must be there and be 0.
