@@ -126,6 +126,32 @@ fn still_running_at_the_end() {
     check(&running.finish().expected, &observed);
 }
 
+/// Its helpers are not what runs on a host. They begin when it does: often, as they have
+/// their name a moment later.
+#[test]
+fn nothing_of_its_own() {
+    let Some(bed) = Bed::new() else { return };
+    for _ in 0..7 {
+        let tracer = bed.trace::<&str>(&[]);
+        let own = tracer.pid();
+        let helpers = fs::read_to_string(format!("/proc/{own}/task/{own}/children"));
+        let helpers = helpers.expect("its children");
+        let helpers: Vec<u64> = helpers
+            .split(' ')
+            .filter_map(|pid| pid.parse().ok())
+            .collect();
+        assert!(!helpers.is_empty());
+        let observed = tracer.stop();
+        let its = |row: &&Value| {
+            let (pid, ppid) = (row["pid"].as_u64(), row["ppid"].as_u64());
+            let is_helper = |pid: Option<u64>| pid.is_some_and(|pid| helpers.contains(&pid));
+            pid == Some(own.into()) || is_helper(pid) || is_helper(ppid)
+        };
+        let its: Vec<_> = observed.rows.iter().filter(its).collect();
+        assert!(its.is_empty(), "{its:#?}");
+    }
+}
+
 fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     let nanoseconds = now.tv_sec * 1_000_000_000 + now.tv_nsec;

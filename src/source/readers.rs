@@ -99,7 +99,7 @@ pub struct Readers {
     readers: Vec<Reader>,
     patience: Patience,
     /// After the readers, which are dropped before it.
-    _first: Arc<First>,
+    first: Arc<First>,
 }
 
 /// The process that forks the others. It ends when nobody is left to ask them.
@@ -175,7 +175,7 @@ pub fn start<const N: usize>(kinds: [(Kind<'_>, Patience); N]) -> io::Result<[Re
     Ok(kinds.map(|(_, patience)| Readers {
         readers: ours.next().unwrap_or_default(),
         patience,
-        _first: Arc::clone(&first),
+        first: Arc::clone(&first),
     }))
 }
 
@@ -200,6 +200,11 @@ fn tell(question: usize, bytes: Vec<u8>, last: bool, heard: &mut dyn FnMut(usize
 }
 
 impl Readers {
+    /// The process that forks them all.
+    pub fn first(&self) -> u32 {
+        self.first.pid.as_raw_nonzero().get().cast_unsigned()
+    }
+
     /// Asks all of it, and hands over what is heard of each question, by its number. Ends
     /// in time, whatever hangs.
     pub fn ask(&mut self, questions: &[Question], heard: &mut dyn FnMut(usize, Heard)) {

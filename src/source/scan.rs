@@ -135,7 +135,7 @@ impl Scan<'_> {
         let scope = xl_tracked_flags::XL_T_SCOPE.0;
         let follow = xl_tracked_flags::XL_T_FOLLOW.0;
         let elsewhere = xl_tracked_flags::XL_T_ELSEWHERE.0;
-        note_readers(&listed, &mut self.ours);
+        self.note_readers(&listed);
         self.read_ahead(&listed, known);
         let mut candidates = Vec::new();
         let mut rest = listed;
@@ -275,6 +275,21 @@ impl Scan<'_> {
             || known.settled.contains(&listed.process())
     }
 
+    /// Our own readers are not asked for. The first is known by its pid, where /proc has the
+    /// kernel side's, or by its comm, which it has a moment later; the others are its children.
+    fn note_readers(&mut self, listed: &[Listed]) {
+        let first = self.proc_is_ours.then(|| self.argvs.first_reader());
+        for Listed { record } in listed {
+            let is_named = || self.ours.contains(&record.ppid) && record.comm == readers::COMM;
+            if Some(record.header.tgid) == first || is_named() {
+                self.ours.insert(record.header.tgid);
+                let its = listed.iter().map(|one| &one.record);
+                let its = its.filter(|one| one.ppid == record.header.tgid);
+                self.ours.extend(its.map(|one| one.header.tgid));
+            }
+        }
+    }
+
     /// Began when the probes were live: if not for its ancestors, its first exec is yet to
     /// come, or was seen.
     fn is_seen(&self, listed: &Listed) -> bool {
@@ -370,17 +385,6 @@ impl Scan<'_> {
         {
             append_attach(&record, child, out);
             self.names.append(child.cgroup_id, out);
-        }
-    }
-}
-
-/// Our own readers are not asked for: children of ours by their name, and theirs.
-fn note_readers(listed: &[Listed], ours: &mut HashSet<u32>) {
-    for _ in 0..2 {
-        for Listed { record } in listed {
-            if ours.contains(&record.ppid) && record.comm == readers::COMM {
-                ours.insert(record.header.tgid);
-            }
         }
     }
 }

@@ -50,6 +50,11 @@ impl Argvs {
         }
     }
 
+    /// The process that forks those that read.
+    pub fn first_reader(&self) -> u32 {
+        self.readers.first()
+    }
+
     /// Reads those of many at once, and forgets all others.
     pub fn read(&mut self, processes: &[ProcessId]) {
         self.known.clear();
