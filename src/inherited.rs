@@ -3,7 +3,8 @@
 //! anything is written, or waited for.
 //!
 //! Where a signal must not kill or be lost, it gets a handler rather than be ignored: a
-//! handler is gone after an exec, so that COMMAND has the signal as if we were not there.
+//! handler is gone after an exec. So COMMAND has the signal as if we were not there, but for
+//! SIGCHLD: where that was ignored, COMMAND has its default.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -51,7 +51,7 @@ const LOOK_ANYHOW_NS: u64 = 60_000_000_000;
 /// A command line is read in microseconds, but its owner may hold a lock and wait for a CPU
 /// meanwhile: with hundreds that want one, for half a second.
 const ARGV_PATIENCE: Patience = Patience {
-    each: Duration::from_millis(20),
+    each: Duration::from_millis(5),
     all: Duration::from_millis(500),
 };
 /// A container's name is waited for, and where it is not: a disk may take its time.
